@@ -1,0 +1,141 @@
+#pragma once
+/// A fork-join thread pool: loops of independent pieces, no allocation a loop, idle workers asleep.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#include "vbp/core/types.hpp"
+
+namespace vbp {
+
+/// Runs loops on a fixed number of threads, the calling one included. One loop runs at a time: calls come
+/// from one thread, and a loop body must not start another loop on the same pool.
+/// What a body computes for index i must not depend on the thread, so results are the same for any size.
+class ThreadPool {
+ public:
+  /// A pool of `threads` in all; 0 asks for one a hardware thread.
+  explicit ThreadPool(int threads = 0) {
+    if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    workers_.reserve(static_cast<std::size_t>(threads - 1));
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+  }
+
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  ~ThreadPool() {
+    stop_.store(true, std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  int size() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(i), or body(i, worker) with worker in [0, size()), once for every i in [0, count), in any
+  /// order, and returns when all have ended. A worker's calls never overlap, so scratch may belong to it.
+  /// If bodies throw, the exception of the lowest such index that was run is rethrown.
+  template <class Body>
+  void parallel_for(Index count, Body&& body) {
+    if (count <= 0) return;
+    if (workers_.empty() || count == 1) {
+      for (Index i = 0; i < count; ++i) call(body, i, 0);
+      return;
+    }
+    using Plain = std::remove_reference_t<Body>;
+    body_ = const_cast<void*>(static_cast<const void*>(&body));
+    call_ = [](void* context, Index i, int worker) { call(*static_cast<Plain*>(context), i, worker); };
+    count_ = count;
+    next_.store(0, std::memory_order_relaxed);
+    error_index_ = count;
+    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    work(0);
+    wait_until_zero();
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+ private:
+  // About 50 microseconds of spinning: longer than the gap between two loops of a forward pass, and
+  // short enough that an idle pool costs nothing.
+  static constexpr int kSpins = 2000;
+
+  template <class Body>
+  static void call(Body& body, Index i, int worker) {
+    if constexpr (std::is_invocable_v<Body&, Index, int>) {
+      body(i, worker);
+    } else {
+      body(i);
+    }
+  }
+
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(_M_X64)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  void work(int worker) noexcept {
+    for (Index i = next_.fetch_add(1, std::memory_order_relaxed); i < count_;
+         i = next_.fetch_add(1, std::memory_order_relaxed)) {
+      try {
+        call_(body_, i, worker);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex_);
+        if (i < error_index_) {
+          error_index_ = i;
+          error_ = std::current_exception();
+        }
+      }
+    }
+  }
+
+  void serve(int worker) noexcept {
+    std::uint32_t seen = 0;
+    for (;;) {
+      for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin)
+        pause();
+      generation_.wait(seen, std::memory_order_acquire);
+      seen = generation_.load(std::memory_order_acquire);
+      if (stop_.load(std::memory_order_relaxed)) return;
+      work(worker);
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    }
+  }
+
+  void wait_until_zero() noexcept {
+    for (int spin = 0; spin < kSpins && busy_.load(std::memory_order_acquire) != 0; ++spin) pause();
+    for (int left = busy_.load(std::memory_order_acquire); left != 0;
+         left = busy_.load(std::memory_order_acquire)) {
+      busy_.wait(left, std::memory_order_acquire);
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::atomic<std::uint32_t> generation_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> busy_{0};
+  std::atomic<Index> next_{0};
+  Index count_ = 0;
+  void* body_ = nullptr;
+  void (*call_)(void*, Index, int) = nullptr;
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  Index error_index_ = 0;
+};
+
+}  // namespace vbp

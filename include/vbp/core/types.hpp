@@ -1,0 +1,29 @@
+#pragma once
+/// Eigen aliases used at every public border: matrices are row-major, as in PyTorch.
+
+#include <concepts>
+
+#include <Eigen/Core>
+
+namespace vbp {
+
+using Index = Eigen::Index;
+
+/// Dense row-major matrix; a linear layer's weight is [out, in].
+template <class T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// Dense column vector: a bias, a mean, a layer scale.
+template <class T>
+using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
+
+/// Read-only view of a row-major matrix whose rows may lie further apart than their length.
+/// Binding it to anything else (column-major, an expression) makes a temporary copy.
+template <class T>
+using MatrixView = Eigen::Ref<const Matrix<T>, 0, Eigen::OuterStride<>>;
+
+/// Read-only view of a contiguous vector.
+template <class T>
+using VectorView = Eigen::Ref<const Vector<T>>;
+
+}  // namespace vbp
