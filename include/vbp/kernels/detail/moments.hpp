@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+
+#include "vbp/kernels/detail/simd.hpp"
+
+namespace vbp::kernels::detail {
+
+/// One tile of `Rows` rows: the sums live in memory, so they are read and written once for all rows.
+template <class Arch, std::ptrdiff_t Rows, class T, class S>
+inline void add_shifted_rows(const S* samples, std::ptrdiff_t stride, std::ptrdiff_t columns, const T* shift,
+                             T* sum, T* square_sum) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto width = static_cast<std::ptrdiff_t>(B::size);
+  std::ptrdiff_t j = 0;
+  for (; j + width <= columns; j += width) {
+    const B center = B::load_unaligned(shift + j);
+    B first = B::load_unaligned(sum + j);
+    B second = B::load_unaligned(square_sum + j);
+    for (std::ptrdiff_t i = 0; i < Rows; ++i) {
+      const B deviation = load_as<Arch, T>(samples + i * stride + j) - center;
+      first += deviation;
+      second = multiply_add<Arch, T>(deviation, deviation, second);
+    }
+    first.store_unaligned(sum + j);
+    second.store_unaligned(square_sum + j);
+  }
+  for (; j < columns; ++j) {
+    for (std::ptrdiff_t i = 0; i < Rows; ++i) {
+      const T deviation = static_cast<T>(samples[i * stride + j]) - shift[j];
+      sum[j] += deviation;
+      square_sum[j] += deviation * deviation;
+    }
+  }
+}
+
+template <class Arch, class T, class S>
+void add_shifted_moments(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t columns,
+                         const T* shift, T* sum, T* square_sum) noexcept {
+  // Eight rows amortise the traffic of the sums; eight streams are what the prefetchers still follow.
+  constexpr std::ptrdiff_t tile = 8;
+  std::ptrdiff_t i = 0;
+  for (; i + tile <= rows; i += tile) {
+    add_shifted_rows<Arch, tile>(samples + i * stride, stride, columns, shift, sum, square_sum);
+  }
+  for (; i < rows; ++i) {
+    add_shifted_rows<Arch, 1>(samples + i * stride, stride, columns, shift, sum, square_sum);
+  }
+}
+
+}  // namespace vbp::kernels::detail

@@ -1,0 +1,17 @@
+#pragma once
+/// The softmax of the rows of a matrix.
+
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/detail/softmax.hpp"
+
+namespace vbp::kernels {
+
+/// In place, for each of `rows` rows of `columns` values: exp(scale (x - max x)) / sum, scale > 0. Each row
+/// sums to 1 within 1e-6 (float).
+template <class T>
+void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept {
+  detail::softmax<DefaultArch, T>(values, rows, columns, stride, scale);
+}
+
+}  // namespace vbp::kernels
