@@ -1,0 +1,178 @@
+#pragma once
+/// Variance-Based Pruning (Berisha, Mehnert, Condurache, arXiv 2507.12988): from statistics to a plan, from a
+/// plan to smaller blocks.
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <numeric>
+#include <ranges>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "vbp/core/concepts.hpp"
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/prune/fold.hpp"
+#include "vbp/prune/options.hpp"
+#include "vbp/prune/plan.hpp"
+#include "vbp/prune/score.hpp"
+#include "vbp/prune/widths.hpp"
+
+namespace vbp {
+
+/// The plan that removes the lowest scores within the options' budget, whatever criterion scored.
+/// Equal scores go from the lower block first, then the lower neuron. Throws ShapeError or ValueError, naming
+/// the block or the constraint, for bad names, scores, options and budgets that cannot be met.
+inline PruningPlan plan_from_scores(const std::vector<std::string>& names, const Scores& scores,
+                                    const PrunerOptions& options) {
+  require_scores(names, scores);
+  std::vector<std::vector<Index>> order;
+  std::vector<std::vector<double>> ascending;
+  PruningPlan plan;
+  for (std::size_t b = 0; b < scores.size(); ++b) {
+    std::vector<Index>& neurons = order.emplace_back(static_cast<std::size_t>(scores[b].size()));
+    std::iota(neurons.begin(), neurons.end(), Index{0});
+    std::stable_sort(neurons.begin(), neurons.end(),
+                     [&](Index i, Index j) { return scores[b](i) < scores[b](j); });
+    std::vector<double>& sorted = ascending.emplace_back();
+    for (const Index neuron : neurons) sorted.push_back(scores[b](neuron));
+    plan.blocks.push_back({.name = names[b], .width = scores[b].size()});
+  }
+  const std::vector<Index> removed = choose_removals(names, ascending, options);
+  plan.requested = requested_removals(options, plan.total());
+  for (std::size_t b = 0; b < scores.size(); ++b) {
+    PruningPlan::Block& block = plan.blocks[b];
+    block.kept.assign(order[b].begin() + removed[b], order[b].end());
+    std::sort(block.kept.begin(), block.kept.end());
+    const auto cut = ascending[b].begin() + removed[b];
+    const double gone = std::accumulate(ascending[b].begin(), cut, 0.0);
+    const double stays = std::accumulate(cut, ascending[b].end(), 0.0);
+    if (gone + stays > 0.0) block.score_kept = stays / (gone + stays);
+  }
+  return plan;
+}
+
+namespace detail {
+
+template <class Pointers>
+void require_plan_fits(const PruningPlan& plan, const Pointers& blocks) {
+  if (plan.blocks.size() != blocks.size()) {
+    throw ShapeError("a plan for " + std::to_string(plan.blocks.size()) + " blocks cannot be applied to " +
+                     std::to_string(blocks.size()));
+  }
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    const PruningPlan::Block& planned = plan.blocks[b];
+    Index width = 0;
+    try {
+      width = hidden_width(*blocks[b]);
+      require_indices(planned.kept, width);
+    } catch (const ShapeError& error) {
+      throw ShapeError(planned.name + ": " + error.what());
+    } catch (const ValueError& error) {
+      throw ValueError(planned.name + ": " + error.what());
+    }
+    if (width != planned.width) {
+      throw ShapeError(planned.name + ": the plan is for " + std::to_string(planned.width) +
+                       " hidden neurons, the block has " + std::to_string(width));
+    }
+    if (planned.kept.empty()) throw ValueError(planned.name + ": the plan keeps no neuron");
+  }
+}
+
+}  // namespace detail
+
+/// Cuts the blocks to the plan's neurons and compensates nothing. blocks is a range of LinearGeluLinear
+/// blocks or of pointers to them, in the plan's order. Everything is checked before the first block changes;
+/// throws ShapeError or ValueError, naming the block.
+template <std::ranges::forward_range Blocks>
+void shrink_blocks(const PruningPlan& plan, Blocks&& blocks) {
+  const auto pointers = detail::block_pointers(blocks);
+  detail::require_plan_fits(plan, pointers);
+  for (std::size_t b = 0; b < pointers.size(); ++b) shrink(*pointers[b], plan.blocks[b].kept);
+}
+
+/// Cuts the blocks to the plan's neurons and folds the means of the others into the second bias: the
+/// mean-shift compensation. The statistics come in the order of the blocks, whatever criterion made the plan.
+/// Everything is checked before the first block changes; throws ShapeError or ValueError, naming the block.
+template <StatisticsRange R, std::ranges::forward_range Blocks>
+void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks&& blocks) {
+  const auto pointers = detail::block_pointers(blocks);
+  detail::require_plan_fits(plan, pointers);
+  if (static_cast<std::size_t>(std::ranges::distance(statistics)) != pointers.size()) {
+    throw ShapeError("statistics of " + std::to_string(std::ranges::distance(statistics)) + " blocks for " +
+                     std::to_string(pointers.size()));
+  }
+  using T = typename detail::BlockType<std::remove_reference_t<Blocks>>::Scalar;
+  std::vector<Vector<T>> biases;
+  auto next = std::ranges::begin(statistics);
+  for (std::size_t b = 0; b < pointers.size(); ++b, ++next) {
+    const PruningPlan::Block& planned = plan.blocks[b];
+    const auto& seen = *next;
+    if (seen.features() != planned.width) {
+      throw ShapeError(planned.name + ": statistics of " + std::to_string(seen.features()) +
+                       " features for " + std::to_string(planned.width) + " hidden neurons");
+    }
+    if (seen.count() < 1) throw ValueError(planned.name + ": the statistics have seen no sample");
+    try {
+      biases.push_back(
+          detail::folded_bias(*pointers[b], seen.mean(), complement(planned.kept, planned.width)));
+    } catch (const ValueError& error) {
+      throw ValueError(planned.name + ": " + error.what());
+    }
+    if (!biases.back().allFinite()) throw ValueError(planned.name + ": the folded bias is not finite");
+  }
+  for (std::size_t b = 0; b < pointers.size(); ++b) {
+    detail::keep(*pointers[b], plan.blocks[b].kept, std::move(biases[b]));
+  }
+}
+
+/// The paper's method: neurons ranked by the variance of their activation, their means folded.
+/// Plans are values, so that they can be looked at before they are applied.
+class VariancePruner {
+ public:
+  /// Throws ValueError for options that make no sense for any network.
+  explicit VariancePruner(PrunerOptions options) : options_(std::move(options)) { require_options(options_); }
+
+  const PrunerOptions& options() const noexcept { return options_; }
+
+  /// Which neurons stay, by the statistics of the blocks' hidden activations. Throws as plan_from_scores and
+  /// variance_scores do.
+  template <StatisticsRange R>
+  PruningPlan plan(const std::vector<std::string>& names, const R& statistics) const {
+    return plan_from_scores(names, variance_scores(statistics, names), options_);
+  }
+
+  /// The same for blocks named blocks.0, blocks.1, ...
+  template <StatisticsRange R>
+  PruningPlan plan(const R& statistics) const {
+    return plan(numbered_blocks(static_cast<std::size_t>(std::ranges::distance(statistics))), statistics);
+  }
+
+  /// Carries out a plan on a range of blocks, or of pointers to them: fold_and_shrink_blocks, or without mean
+  /// shift shrink_blocks.
+  template <StatisticsRange R, std::ranges::forward_range Blocks>
+  void apply(const PruningPlan& plan, const R& statistics, Blocks&& blocks) const {
+    if (options_.mean_shift) {
+      fold_and_shrink_blocks(plan, statistics, blocks);
+    } else {
+      shrink_blocks(plan, blocks);
+    }
+  }
+
+ private:
+  PrunerOptions options_;
+};
+
+/// Plans and applies in one step; returns what was done.
+template <std::ranges::forward_range Blocks, StatisticsRange R>
+PruningPlan prune(Blocks&& blocks, const R& statistics, const PrunerOptions& options) {
+  const VariancePruner pruner(options);
+  PruningPlan plan = pruner.plan(statistics);
+  pruner.apply(plan, statistics, blocks);
+  return plan;
+}
+
+}  // namespace vbp
