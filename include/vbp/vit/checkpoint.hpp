@@ -1,0 +1,707 @@
+#pragma once
+/// Vision Transformers in safetensors files: read in timm's and Hugging Face's naming, written in timm's.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/io/hash.hpp"
+#include "vbp/io/preprocessing.hpp"
+#include "vbp/io/safetensors.hpp"
+#include "vbp/vit/checkpoint_config.hpp"
+#include "vbp/vit/checkpoint_names.hpp"
+#include "vbp/vit/config.hpp"
+#include "vbp/vit/model.hpp"
+#include "vbp/vit/positions.hpp"
+
+namespace vbp {
+
+/// A model with all that is needed to run it on images. What no source told is named in `unresolved` and
+/// left invalid (zero heads, zero epsilon, NaN mean and std), so that nothing can run on a guess.
+struct VitCheckpoint {
+  std::string path;  ///< where it was read from; for messages
+  VisionTransformer<float> model;
+  io::Preprocessing preprocessing;
+  std::vector<std::string> class_names;  ///< empty, or one a class
+  io::Metadata metadata;                 ///< of the header, as read; save_vit completes it
+  std::vector<ConfigValue> values;       ///< every value of the configuration, as read, with its origin
+  std::vector<std::string> unresolved;
+  std::vector<std::string> ignored;  ///< tensors that classification does not need (pooler, mask token)
+
+  /// Throws FileError, naming all values that no source gave and how to give them.
+  void require_complete() const {
+    if (unresolved.empty()) return;
+    std::string keys;
+    std::string options;
+    for (const std::string& key : unresolved) {
+      keys += (keys.empty() ? "" : ", ") + key;
+      options += " --set " + key + "=...";
+    }
+    throw FileError(path, "nothing says " + keys + "; give them with" + options +
+                              " or by a config.json and preprocessor_config.json beside the file");
+  }
+};
+
+namespace checkpoint_detail {
+
+inline const char* text_of(bool value) noexcept {
+  return value ? "true" : "false";
+}
+
+inline const char* text_of(Activation activation) noexcept {
+  return activation == Activation::gelu ? "gelu" : "gelu_tanh";
+}
+
+inline const char* text_of(Pooling pooling) noexcept {
+  switch (pooling) {
+    case Pooling::class_token:
+      return "token";
+    case Pooling::average:
+      return "avg";
+    case Pooling::class_token_and_average:
+      return "token+avg";
+  }
+  return "";
+}
+
+/// The configuration of the network as metadata texts, without what is unresolved.
+inline SettingTexts network_texts(const VitConfig& config) {
+  SettingTexts texts{{"image_size", std::to_string(config.image_size)},
+                     {"patch_size", std::to_string(config.patch_size)},
+                     {"channels", std::to_string(config.channels)},
+                     {"dim", std::to_string(config.dim)},
+                     {"depth", std::to_string(config.depth())},
+                     {"hidden_widths", nlohmann::json(config.hidden_widths).dump()},
+                     {"num_classes", std::to_string(config.classes)},
+                     {"reg_tokens", std::to_string(config.register_tokens)},
+                     {"no_embed_class", text_of(!config.position_covers_prefix)},
+                     {"activation", text_of(config.activation)},
+                     {"global_pool", text_of(config.pooling)}};
+  if (config.heads > 0) texts["num_heads"] = std::to_string(config.heads);
+  if (config.epsilon > 0.0) texts["layer_norm_eps"] = nlohmann::json(config.epsilon).dump();
+  return texts;
+}
+
+/// What the tensors say by being there.
+inline std::vector<std::pair<std::string, bool>> network_parts(const VitConfig& config) {
+  return {{"class_token", config.class_token},
+          {"distillation_token", config.distillation_token},
+          {"qkv_bias", config.qkv_bias},
+          {"layer_scale", config.layer_scale},
+          {"norm", config.norm},
+          {"fc_norm", config.fc_norm}};
+}
+
+/// The configuration of network, images and classes as metadata texts, without what is unresolved.
+inline SettingTexts setting_texts(const VitConfig& config, const io::Preprocessing& preprocessing,
+                                  const std::vector<std::string>& class_names) {
+  SettingTexts texts = network_texts(config);
+  if (!config.architecture.empty()) texts["architecture"] = config.architecture;
+  const auto channels = [&](const std::array<double, 3>& values) {
+    return nlohmann::json(
+               std::vector<double>(values.begin(), values.begin() + (config.channels == 1 ? 1 : 3)))
+        .dump();
+  };
+  if (std::isfinite(preprocessing.mean[0])) texts["mean"] = channels(preprocessing.mean);
+  if (std::isfinite(preprocessing.std[0])) texts["std"] = channels(preprocessing.std);
+  texts["crop_pct"] = nlohmann::json(preprocessing.crop_pct).dump();
+  texts["crop_mode"] = name_of(preprocessing.crop_mode);
+  texts["interpolation"] = name_of(preprocessing.interpolation);
+  if (!class_names.empty()) {
+    texts["class_names"] =
+        nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  return texts;
+}
+
+/// Reads one checkpoint. Each step needs what the ones before it have found.
+class VitLoader {
+ public:
+  VitLoader(const std::filesystem::path& path, const SettingTexts& options)
+      : path_(path.string()), file_(path), names_(name_tensors(path_, file_.names())) {
+    for (const auto& [key, value] : options) {
+      if (std::find(kVitKeys.begin(), kVitKeys.end(), key) != kVitKeys.end()) continue;
+      std::string known;
+      for (const std::string_view name : kVitKeys) known += (known.empty() ? "" : ", ") + std::string(name);
+      throw ValueError("unknown option " + quote(key) + "; known are " + known);
+    }
+    settings_.add_source("option", path_, options);
+    const SettingTexts metadata(file_.metadata().begin(), file_.metadata().end());
+    settings_.add_source("metadata", path_, metadata);
+    add_files_beside(path.parent_path());
+  }
+
+  VitCheckpoint load() {
+    read_shapes();
+    resolve_tokens();
+    resolve_network();
+    resolve_preprocessing();
+    resolve_class_names();
+    check_config();
+    load_parameters();
+    resize();
+    return finish();
+  }
+
+ private:
+  using Shape = std::vector<Index>;
+
+  [[noreturn]] void fail(const std::string& reason) const { throw FileError(path_, reason); }
+
+  static std::string list_text(const Shape& shape) { return nlohmann::json(shape).dump(); }
+
+  void add_files_beside(const std::filesystem::path& folder) {
+    if (const auto config = read_json_object(folder / "config.json")) {
+      const std::string path = (folder / "config.json").string();
+      const bool timm = config->contains("architecture") || config->contains("pretrained_cfg");
+      settings_.add_source(
+          "config.json", path,
+          timm ? timm_settings(*config) : hugging_face_settings(path, *config, names_.has("head.weight")));
+    }
+    if (const auto config = read_json_object(folder / "preprocessor_config.json")) {
+      const std::string path = (folder / "preprocessor_config.json").string();
+      settings_.add_source("preprocessor_config.json", path, preprocessor_settings(path, *config));
+    }
+  }
+
+  // --- What the tensors say.
+
+  const std::vector<std::string>& sources(const std::string& name) const {
+    const auto found = names_.sources.find(name);
+    if (found == names_.sources.end()) {
+      fail("the tensor " + name + " is missing" + (names_.hugging_face ? " (timm's name for it)" : ""));
+    }
+    return found->second;
+  }
+
+  /// The shape of a tensor that is not divided, without leading ones beyond the `rank` that is asked for.
+  Shape shape_of(const std::string& name, std::size_t rank) const {
+    const std::string& source = sources(name).front();
+    const Shape& given = file_.tensor(source).shape;
+    Shape shape = given;
+    while (shape.size() > rank && shape.front() == 1) shape.erase(shape.begin());
+    const bool empty = std::find(shape.begin(), shape.end(), Index{0}) != shape.end();
+    if (shape.size() != rank || empty) {
+      fail("the tensor " + source + " has the shape " + list_text(given) +
+           ", which a Vision Transformer's cannot have");
+    }
+    return shape;
+  }
+
+  void read_shapes() {
+    if (!names_.unknown.empty()) fail_unknown(names_.unknown);
+    const Shape patch = shape_of("patch_embed.proj.weight", 4);
+    if (patch[2] != patch[3]) fail("patches are not square: patch_embed.proj.weight is " + list_text(patch));
+    config_.dim = patch[0];
+    config_.channels = patch[1];
+    config_.patch_size = patch[2];
+    if (config_.channels != 1 && config_.channels != 3) {
+      fail("the patch embedding reads " + std::to_string(config_.channels) + " channels; images have 1 or 3");
+    }
+    if (names_.depth == 0) fail("the tensor blocks.0.mlp.fc1.weight is missing: there are no blocks");
+    config_.qkv_bias = false;
+    for (Index i = 0; i < names_.depth; ++i) {
+      const std::string block = VisionTransformer<float>::block_name(i);
+      const Index hidden = shape_of(block + ".mlp.fc1.weight", 2)[0];
+      if (shape_of(block + ".mlp.fc2.weight", 2)[1] * 2 == hidden) {
+        fail(block +
+             ".mlp.fc1 has two outputs for each input of fc2: a gated MLP (SwiGLU), which is not "
+             "supported");
+      }
+      config_.hidden_widths.push_back(hidden);
+      config_.qkv_bias = config_.qkv_bias || names_.has(block + ".attn.qkv.bias");
+    }
+    config_.layer_scale = names_.has("blocks.0.ls1.gamma");
+    config_.fc_norm = names_.has("fc_norm.weight");
+    config_.norm = names_.has("norm.weight") || !config_.fc_norm;
+    if (names_.has("head.weight")) config_.classes = shape_of("head.weight", 2)[0];
+
+    config_.distillation_token = names_.has("dist_token");
+    config_.class_token = names_.has("cls_token");
+    if (config_.distillation_token || names_.hugging_face)
+      config_.class_token = !sources("cls_token").empty();
+    if (names_.has("reg_token")) config_.register_tokens = shape_of("reg_token", 2)[0];
+    // Hugging Face's DeiT without a teacher has the token and no head on it; it takes part in attention, and
+    // that is what a register token does.
+    token_without_head_ = config_.distillation_token && !names_.has("head_dist.weight") &&
+                          (names_.hugging_face || config_.classes > 0);
+    if (token_without_head_) {
+      config_.distillation_token = false;
+      ++config_.register_tokens;
+    }
+  }
+
+  // --- Values: looked up, compared with the tensors, and noted with their origin.
+
+  std::optional<Setting> find(const std::string& key) {
+    std::optional<Setting> setting = settings_.find(key);
+    if (setting) origins_[key] = setting->origin;
+    return setting;
+  }
+
+  /// Notes a value that the shapes tell; throws if the first source that gives it says otherwise.
+  void check(const std::string& key, Index actual, const std::string& what) {
+    origins_[key] = "shapes";
+    const auto setting = find(key);
+    if (!setting) return;
+    const Index given = setting->whole_number();
+    if (given != actual) contradict(*setting, what + std::to_string(actual));
+  }
+
+  [[noreturn]] void contradict(const Setting& setting, const std::string& what) const {
+    fail(setting.key + " is " + quote(setting.value) + " (" + setting.origin + "), but " + what);
+  }
+
+  /// Which rows of pos_embed are patches, and so the image size that the file was made for.
+  void resolve_tokens() {
+    check("patch_size", config_.patch_size, "patch_embed.proj.weight has patches of ");
+    check("channels", config_.channels, "patch_embed.proj.weight has channels ");
+    check("reg_tokens", config_.register_tokens, "the tensors have register tokens: ");
+    if (token_without_head_ && origins_["reg_tokens"] == "shapes") {
+      origins_["reg_tokens"] = "shapes (a distillation token without a head of its own)";
+    }
+    const Index rows = shape_of("pos_embed", 2)[0];
+    const auto is_option = [](const std::string& origin) { return origin == "option"; };
+    const auto is_stored = [](const std::string& origin) {
+      return origin == "metadata" || origin == "config.json";
+    };
+    const auto asked = settings_.find_where("image_size", is_option);
+    const auto stored = settings_.find_where("image_size", is_stored);
+    const auto embed = find("no_embed_class");
+    if (!embed) origins_["no_embed_class"] = "shapes";
+
+    const Index prefix = config_.prefix_tokens();
+    std::vector<Index> offsets{prefix, 0};
+    if (names_.hugging_face) {
+      // Registers come behind the class token after the positions were added to it.
+      offsets = {names_.has("reg_token") ? Index{1} : prefix};
+    } else if (embed) {
+      offsets = {embed->boolean() ? 0 : prefix};
+    } else if (prefix == 0) {
+      offsets = {0};
+    }
+    std::vector<std::pair<Index, Index>> fits;  // rows before the patches, patches on a side
+    for (const Index offset : offsets) {
+      const Index grid = square_root(rows - offset);
+      const bool expected = asked || !stored || stored->whole_number() == grid * config_.patch_size;
+      if (grid > 0 && expected) fits.emplace_back(offset, grid);
+    }
+    const std::string tensor = sources("pos_embed").front() + " has " + std::to_string(rows) + " rows";
+    if (fits.empty() && stored && !asked) {
+      contradict(*stored, tensor + " for " + std::to_string(prefix) + " prefix tokens and patches of " +
+                              std::to_string(config_.patch_size));
+    }
+    if (fits.empty())
+      fail(tensor + ", no square of patches beside " + std::to_string(prefix) + " prefix tokens");
+    if (fits.size() > 1) {
+      fail(tensor + ", which fits two layouts; say which with --set no_embed_class=true or false");
+    }
+    first_patch_row_ = fits[0].first;
+    config_.image_size = fits[0].second * config_.patch_size;
+    fold_positions_ = names_.hugging_face && names_.has("reg_token");
+    config_.position_covers_prefix = !fold_positions_ && (first_patch_row_ > 0 || prefix == 0);
+    if (embed && prefix == 0) config_.position_covers_prefix = !embed->boolean();
+    if (embed && embed->boolean() == config_.position_covers_prefix) {
+      contradict(*embed, "Hugging Face's models fix which tokens have a position");
+    }
+
+    // The stored size comes first, because with it come the stored positions.
+    std::optional<Setting> wanted = find("image_size");
+    if (!wanted) origins_["image_size"] = "shapes";
+    if (wanted && wanted->origin == "config.json") {
+      // What the images are resized to is for the preprocessing to say; DINOv2's are smaller than its grid.
+      const auto fed = settings_.find_where(
+          "image_size", [](const std::string& origin) { return origin == "preprocessor_config.json"; });
+      if (fed && fed->whole_number() != config_.image_size) wanted = fed;
+    }
+    asked_size_ = config_.image_size;
+    if (!wanted || wanted->whole_number() == config_.image_size) return;
+    asked_size_ = wanted->whole_number();
+    origins_["image_size"] =
+        wanted->origin + " (position embeddings resampled from " + std::to_string(config_.image_size) + ")";
+    if (asked_size_ < 1 || asked_size_ % config_.patch_size != 0) {
+      wanted->refuse(quote(wanted->value) + " is no positive multiple of the patch size " +
+                     std::to_string(config_.patch_size));
+    }
+    // Attention over more would need gigabytes for one image; a slip of a digit shall not allocate them.
+    constexpr Index kMostPatchesOnASide = 256;
+    if (asked_size_ / config_.patch_size > kMostPatchesOnASide) {
+      wanted->refuse(quote(wanted->value) + " makes more than " + std::to_string(kMostPatchesOnASide) +
+                     " patches on a side");
+    }
+  }
+
+  static Index square_root(Index square) {
+    if (square <= 0) return 0;
+    const Index root = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(square))));
+    return root * root == square ? root : 0;
+  }
+
+  void resolve_network() {
+    check("dim", config_.dim, "patch_embed.proj.weight has rows: ");
+    check("depth", config_.depth(), "the number of blocks is ");
+    check("num_classes", config_.classes,
+          config_.classes > 0 ? "the rows of " + sources("head.weight").front() + " number "
+                              : "there is no head, so that the number of classes is ");
+    check_widths();
+    if (const auto setting = find("architecture")) config_.architecture = setting->value;
+    settings_.add_source("architecture name", path_,
+                         architecture_settings(config_.architecture, config_.dim));
+
+    const std::string library = names_.hugging_face ? "default of Hugging Face" : "default of timm";
+    origins_["activation"] = library;
+    if (const auto setting = find("activation")) {
+      const std::string name = activation_name(setting->value);
+      if (name != "gelu" && name != "gelu_tanh") {
+        setting->refuse(quote(setting->value) + " is not supported, only gelu and gelu_tanh are");
+      }
+      config_.activation = name == "gelu" ? Activation::gelu : Activation::gelu_tanh;
+    }
+    resolve_pooling(library);
+    if (const auto setting = find("num_heads")) {
+      config_.heads = setting->whole_number();
+      if (config_.heads == 0 || config_.dim % config_.heads != 0) {
+        setting->refuse(quote(setting->value) + " heads do not divide a width of " +
+                        std::to_string(config_.dim));
+      }
+    } else {
+      config_.heads = 0;
+      unresolved_.emplace_back("num_heads");
+    }
+    if (const auto setting = find("layer_norm_eps")) {
+      config_.epsilon = setting->number();
+      if (!(config_.epsilon > 0.0 && config_.epsilon < 1.0)) {
+        setting->refuse(quote(setting->value) + " does not lie between 0 and 1");
+      }
+    } else {
+      config_.epsilon = 0.0;
+      unresolved_.emplace_back("layer_norm_eps");
+    }
+  }
+
+  void check_widths() {
+    origins_["hidden_widths"] = "shapes";
+    const auto setting = find("hidden_widths");
+    if (!setting) return;
+    std::vector<Index> given = setting->whole_numbers();
+    if (given.size() == 1) given.resize(config_.hidden_widths.size(), given[0]);
+    if (given != config_.hidden_widths) {
+      contradict(*setting, "the rows of fc1 number " + list_text(config_.hidden_widths));
+    }
+  }
+
+  void resolve_pooling(const std::string& library) {
+    if (const auto setting = find("global_pool")) {
+      for (const Pooling pooling :
+           {Pooling::class_token, Pooling::average, Pooling::class_token_and_average}) {
+        if (setting->value != checkpoint_detail::text_of(pooling)) continue;
+        config_.pooling = pooling;
+        return;
+      }
+      setting->refuse(quote(setting->value) + " is not supported, only token, avg and token+avg are");
+    }
+    origins_["global_pool"] = "shapes";
+    if (config_.classes > 0 && shape_of("head.weight", 2)[1] == 2 * config_.dim) {
+      config_.pooling = Pooling::class_token_and_average;
+    } else if (config_.fc_norm || !config_.class_token) {
+      config_.pooling = Pooling::average;
+    } else {
+      config_.pooling = Pooling::class_token;
+      origins_["global_pool"] = library;
+    }
+  }
+
+  void resolve_preprocessing() {
+    resolve_channels("mean", preprocessing_.mean);
+    resolve_channels("std", preprocessing_.std);
+    for (const char* key : {"crop_pct", "crop_mode", "interpolation"}) origins_[key] = "default of timm";
+    if (const auto setting = find("crop_pct")) {
+      preprocessing_.crop_pct = setting->number();
+      if (!(preprocessing_.crop_pct > 0.0 && preprocessing_.crop_pct <= 1.0)) {
+        setting->refuse(quote(setting->value) + " is not above 0 and at most 1");
+      }
+    }
+    const auto parse = [&](const char* key, auto&& parser, auto& result) {
+      const auto setting = find(key);
+      if (!setting) return;
+      try {
+        result = parser(setting->value);
+      } catch (const ValueError&) {
+        setting->refuse(quote(setting->value) + " is not supported");
+      }
+    };
+    parse("crop_mode", io::parse_crop_mode, preprocessing_.crop_mode);
+    parse("interpolation", io::parse_interpolation, preprocessing_.interpolation);
+  }
+
+  void resolve_channels(const std::string& key, std::array<double, 3>& result) {
+    const auto setting = find(key);
+    if (!setting) {
+      result.fill(std::numeric_limits<double>::quiet_NaN());
+      unresolved_.push_back(key);
+      return;
+    }
+    std::vector<double> values = setting->numbers();
+    const bool uniform = std::all_of(values.begin(), values.end(), [&](double v) { return v == values[0]; });
+    if (uniform && (values.size() == 1 || values.size() == 3)) values.resize(3, values[0]);
+    if (values.size() != 3 || (config_.channels == 1 && !uniform)) {
+      setting->refuse(quote(setting->value) + " is not one value for each of " +
+                      std::to_string(config_.channels) + " channels");
+    }
+    for (const double value : values) {
+      if (key == "std" && !(value > 0.0)) setting->refuse(quote(setting->value) + " is not positive");
+    }
+    std::copy(values.begin(), values.end(), result.begin());
+  }
+
+  void resolve_class_names() {
+    const auto setting = find("class_names");
+    if (!setting) return;
+    class_names_ = setting->strings();
+    const auto count = static_cast<Index>(class_names_.size());
+    if (count == config_.classes) return;
+    fail("there are " + std::to_string(count) + " class_names (" + setting->origin + ") for " +
+         std::to_string(config_.classes) + " classes");
+  }
+
+  void check_config() const {
+    VitConfig config = config_;
+    // What is unresolved is reported in another way.
+    if (config.heads == 0) config.heads = 1;
+    if (config.epsilon == 0.0) config.epsilon = VitConfig{}.epsilon;
+    try {
+      config.validate();
+    } catch (const ValueError& error) {
+      fail(error.what());
+    }
+  }
+
+  // --- The parameters.
+
+  void load_parameters() {
+    model_.config = config_;
+    model_.blocks.resize(config_.hidden_widths.size());
+    std::map<std::string, std::vector<std::string>> left = names_.sources;
+    for_each_parameter(model_, [&](const std::string& name, auto& parameter, Index rows, Index cols) {
+      left.erase(name);
+      if (name == "reg_token" && token_without_head_) {
+        left.erase("dist_token");
+        load_registers(rows, cols);
+      } else if (name == "pos_embed" && fold_positions_) {
+        load_folded_positions(rows, cols);
+      } else {
+        read(name, parameter, rows, cols);
+      }
+    });
+    std::vector<std::string> unknown;
+    for (const auto& [name, file_names] : left) {
+      for (const std::string& file_name : file_names) {
+        if (!file_name.empty()) unknown.push_back(file_name);
+      }
+    }
+    if (!unknown.empty()) fail_unknown(unknown);
+  }
+
+  [[noreturn]] void fail_unknown(const std::vector<std::string>& names) const {
+    const std::size_t more = names.size() - 1;
+    fail("the tensor " + quote(names.front()) +
+         (more > 0 ? " and " + std::to_string(more) + " more have" : " has") +
+         " no place in a plain Vision Transformer of these shapes");
+  }
+
+  void load_registers(Index rows, Index cols) {
+    model_.register_tokens.resize(rows, cols);
+    Vector<float> token;
+    read("dist_token", token, cols, 1);
+    model_.register_tokens.row(0) = token.transpose();
+    if (rows == 1) return;
+    Matrix<float> others;
+    read("reg_token", others, rows - 1, cols);
+    model_.register_tokens.bottomRows(rows - 1) = others;
+  }
+
+  /// The class token's position becomes part of the token, as the registers have none.
+  void load_folded_positions(Index rows, Index cols) {
+    Matrix<float> stored;
+    read("pos_embed", stored, rows + 1, cols);
+    model_.class_token += stored.row(0).transpose();
+    model_.positions = stored.bottomRows(rows);
+  }
+
+  /// Reads the one or three tensors that make up a parameter.
+  template <class Parameter>
+  void read(const std::string& name, Parameter& parameter, Index rows, Index cols) {
+    const std::vector<std::string>& parts = sources(name);
+    const Index part_rows = rows / static_cast<Index>(parts.size());
+    // The size is known to be right only when all shapes are, and memory is taken only then.
+    for (const std::string& part : parts) {
+      if (!part.empty()) check_shape(name, part, part_rows, cols);
+    }
+    parameter.resize(rows, cols);
+    const auto part_size = static_cast<std::size_t>(part_rows * cols);
+    const std::span<float> all(parameter.data(), parts.size() * part_size);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::span<float> values = all.subspan(i * part_size, part_size);
+      if (!parts[i].empty()) {
+        read_values(parts[i], values);
+      } else if (i == 1 && name.ends_with(".bias")) {
+        // A key's bias adds the same to all scores of a query, which softmax removes: some models have none.
+        std::fill(values.begin(), values.end(), 0.0F);
+      } else {
+        fail("the tensor " + std::string(kQueryKeyValue[i]) + " of " + name + " is missing");
+      }
+    }
+  }
+
+  void check_shape(const std::string& name, const std::string& source, Index rows, Index cols) const {
+    const Shape& given = file_.tensor(source).shape;
+    Shape shape = given;
+    Shape expected{rows, cols};
+    if (name == "patch_embed.proj.weight") {
+      expected = {config_.dim, config_.channels, config_.patch_size, config_.patch_size};
+    } else if (!name.ends_with(".weight") || shape.size() == 1) {
+      if (cols == 1) expected = {rows};
+    }
+    const bool token = name.find('.') == std::string::npos;
+    while (token && shape.size() > expected.size() && shape.front() == 1) shape.erase(shape.begin());
+    if (shape != expected) {
+      fail("the tensor " + source + " has the shape " + list_text(given) + ", not " + list_text(expected));
+    }
+  }
+
+  void read_values(const std::string& source, std::span<float> values) const {
+    const Vector<float> elements = file_.read_vector<float>(source);
+    if (!elements.allFinite()) fail("the tensor " + source + " holds NaN or infinite values");
+    std::copy(elements.begin(), elements.end(), values.begin());
+  }
+
+  void resize() {
+    model_ = with_image_size(std::move(model_), asked_size_);
+    preprocessing_.image_size = asked_size_;
+  }
+
+  VitCheckpoint finish() {
+    VitCheckpoint result;
+    result.path = path_;
+    const SettingTexts texts = setting_texts(model_.config, preprocessing_, class_names_);
+    for (const std::string_view key : kVitKeys) {
+      const auto found = texts.find(std::string(key));
+      if (found == texts.end()) continue;
+      result.values.push_back({found->first, found->second, origins_[found->first]});
+    }
+    for (const auto& [key, value] : network_parts(model_.config)) {
+      result.values.push_back({key, checkpoint_detail::text_of(value), "shapes"});
+    }
+    result.model = std::move(model_);
+    result.preprocessing = preprocessing_;
+    result.class_names = std::move(class_names_);
+    result.metadata = file_.metadata();
+    result.unresolved = std::move(unresolved_);
+    result.ignored = std::move(names_.ignored);
+    return result;
+  }
+
+  std::string path_;
+  io::SafetensorsFile file_;
+  TensorNames names_;
+  Settings settings_;
+  std::map<std::string, std::string> origins_;
+  std::vector<std::string> unresolved_;
+  VitConfig config_;
+  Index first_patch_row_ = 0;
+  Index asked_size_ = 0;
+  bool token_without_head_ = false;
+  bool fold_positions_ = false;
+  io::Preprocessing preprocessing_;
+  std::vector<std::string> class_names_;
+  VisionTransformer<float> model_;
+};
+
+}  // namespace checkpoint_detail
+
+/// Reads a Vision Transformer with timm's or Hugging Face's tensor names. Each value of the configuration
+/// comes from the first source that has it: `options` (keys of kVitKeys), the header's metadata, config.json
+/// and preprocessor_config.json beside the file, the shapes, and for well-known architectures their name. An
+/// image size as an option resamples the position embeddings.
+/// Throws FileError, naming the tensor or the two sources, if the file is no plain Vision Transformer or
+/// contradicts itself; ValueError for an unknown or malformed option. Missing values do not throw: see
+/// VitCheckpoint::require_complete.
+inline VitCheckpoint load_vit(const std::filesystem::path& path,
+                              const std::map<std::string, std::string>& options = {}) {
+  return checkpoint_detail::VitLoader(path, options).load();
+}
+
+/// Writes a checkpoint under timm's tensor names, in float32 and in one atomic step. The metadata keep what
+/// they hold and are completed by every value of the configuration as the model has it now, so that the file
+/// needs nothing beside it: load_vit reads the same model and values back.
+/// Throws ValueError or ShapeError, before anything is written, if the checkpoint is incomplete or
+/// contradicts itself, and FileError if it cannot be written.
+inline void save_vit(const std::filesystem::path& path, const VitCheckpoint& checkpoint) {
+  const VitConfig& config = checkpoint.model.config;
+  checkpoint.model.validate();
+  io::validate(checkpoint.preprocessing);
+  if (checkpoint.preprocessing.image_size != config.image_size) {
+    throw ValueError("images are made for a size of " + std::to_string(checkpoint.preprocessing.image_size) +
+                     ", the model is for " + std::to_string(config.image_size));
+  }
+  const auto names = static_cast<Index>(checkpoint.class_names.size());
+  if (names != 0 && names != config.classes) {
+    throw ValueError(std::to_string(names) + " class names for " + std::to_string(config.classes) +
+                     " classes");
+  }
+  io::Metadata metadata = checkpoint.metadata;
+  // A key that has no value now must not survive from what was read.
+  for (const std::string_view key : kVitKeys) metadata.erase(std::string(key));
+  for (const auto& [key, value] :
+       checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names)) {
+    metadata[key] = value;
+  }
+  io::SafetensorsWriter writer;
+  for_each_parameter(
+      checkpoint.model, [&](const std::string& name, const auto& values, Index rows, Index cols) {
+        std::vector<Index> shape{rows, cols};
+        if (values.IsVectorAtCompileTime) shape = {rows};
+        if (name == "cls_token" || name == "dist_token") shape = {1, 1, rows};
+        if (name == "reg_token" || name == "pos_embed") shape = {1, rows, cols};
+        if (name == "patch_embed.proj.weight") {
+          shape = {rows, config.channels, config.patch_size, config.patch_size};
+        }
+        const std::span<const float> elements(values.data(), static_cast<std::size_t>(values.size()));
+        writer.add(name, std::move(shape), elements);
+      });
+  writer.write(path, metadata);
+}
+
+/// What identifies a model: a hash over its configuration and all parameters. The same for the same model
+/// out of a timm and a Hugging Face file; its name plays no part.
+template <class T>
+io::Hash128 fingerprint(const VisionTransformer<T>& model) {
+  io::Hasher hasher;
+  for (const auto& [key, value] : checkpoint_detail::network_texts(model.config)) {
+    hasher.update(key + "=" + value + "\n");
+  }
+  for (const auto& [key, value] : checkpoint_detail::network_parts(model.config)) {
+    hasher.update(key + "=" + checkpoint_detail::text_of(value) + "\n");
+  }
+  for_each_parameter(model, [&](const std::string& name, const auto& values, Index rows, Index cols) {
+    hasher.update(name + " " + std::to_string(rows) + " " + std::to_string(cols) + "\n");
+    hasher.update(std::as_bytes(std::span(values.data(), static_cast<std::size_t>(values.size()))));
+  });
+  return hasher.finish();
+}
+
+}  // namespace vbp

@@ -1,0 +1,263 @@
+#pragma once
+/// The forward pass of a Vision Transformer.
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/attention.hpp"
+#include "vbp/kernels/gemm.hpp"
+#include "vbp/kernels/layer_norm.hpp"
+#include "vbp/kernels/workspace.hpp"
+#include "vbp/vit/model.hpp"
+
+namespace vbp {
+
+/// Sees nothing: the observer of a plain forward pass.
+struct NoObserver {};
+
+struct InferenceOptions {
+  int threads = 0;  ///< 0: one a hardware thread
+};
+
+/// A model made ready to run: weights packed for the kernels, threads, and one arena that grows to the
+/// largest batch seen and then is not allocated again. It keeps no reference to the model it was made from.
+/// The result is the same, bit for bit, for any number of threads.
+template <class T>
+class Inference {
+ public:
+  /// Throws what model.validate() throws.
+  explicit Inference(const VisionTransformer<T>& model, InferenceOptions options = {})
+      : config_(model.config), workspace_(options.threads) {
+    model.validate();
+    patch_embed_ = pack(model.patch_embed);
+    assemble_tokens(model);
+    for (const VitBlock<T>& block : model.blocks) {
+      blocks_.push_back({block.norm1, pack(block.qkv), pack(block.proj), block.layer_scale1, block.norm2,
+                         pack(block.fc1), pack(block.fc2), block.layer_scale2});
+    }
+    norm_ = model.norm;
+    fc_norm_ = model.fc_norm;
+    if (config_.classes > 0) {
+      head_ = pack(model.head);
+      if (config_.distillation_token) head_distillation_ = pack(model.head_distillation);
+    }
+  }
+
+  const VitConfig& config() const noexcept { return config_; }
+  ThreadPool& pool() noexcept { return workspace_.pool(); }
+
+  /// Bytes that weights, arena and scratch take now.
+  Index bytes() const noexcept {
+    Index sum = patch_embed_.weight.bytes() + head_.weight.bytes() + head_distillation_.weight.bytes();
+    for (const Block& block : blocks_) {
+      sum += block.qkv.weight.bytes() + block.proj.weight.bytes() + block.fc1.weight.bytes() +
+             block.fc2.weight.bytes();
+    }
+    return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
+  }
+
+  /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
+  /// normalised already). With a distillation token the mean of both heads; without a head the pooled
+  /// features. observe(block, hidden) is called for each block in order with the MLP's activations after GELU
+  /// [n * tokens, hidden], image by image. Throws ShapeError if the images do not fit the model.
+  template <class Observer = NoObserver>
+  Matrix<T> operator()(const MatrixView<T>& images, Observer&& observe = {}) {
+    Matrix<T> logits(images.rows(), config_.outputs());
+    run(images, logits.data(), observe);
+    return logits;
+  }
+
+  /// The same into memory of the caller, [n, outputs()]: allocates nothing once a batch of this size was
+  /// seen.
+  template <class Observer = NoObserver>
+  void run(const MatrixView<T>& images, T* logits, Observer&& observe = {}) {
+    if (images.cols() != config_.image_elements()) {
+      throw ShapeError("images of " + std::to_string(images.cols()) + " values for a model that takes " +
+                       std::to_string(config_.image_elements()));
+    }
+    const Index count = images.rows();
+    if (count == 0) return;
+    const Index rows = count * config_.tokens();
+    const Index dim = config_.dim;
+    lay_out(count);
+    embed(images);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const Block& block = blocks_[i];
+      normalise(block.norm1, x_, rows, normal_);
+      multiply(normal_, rows, block.qkv, {}, wide_);
+      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_,
+                         workspace_);
+      multiply(normal_, rows, block.proj, residual(block.layer_scale1), x_);
+      normalise(block.norm2, x_, rows, normal_);
+      const kernels::EpilogueKind activation = config_.activation == Activation::gelu
+                                                   ? kernels::EpilogueKind::bias_gelu
+                                                   : kernels::EpilogueKind::bias_gelu_tanh;
+      multiply(normal_, rows, block.fc1, {.kind = activation}, wide_);
+      if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
+        const Index hidden = block.fc1.weight.out();
+        observe(static_cast<Index>(i), MatrixView<T>(Eigen::Map<const Matrix<T>>(wide_, rows, hidden)));
+      }
+      multiply(wide_, rows, block.fc2, residual(block.layer_scale2), x_);
+    }
+    pool_tokens(count);
+    if (config_.classes == 0) {
+      std::copy_n(pooled_, count * dim * (config_.pooled_features() / dim), logits);
+      return;
+    }
+    multiply(pooled_, count, head_, {}, logits);
+    if (config_.distillation_token) {
+      // The second head reads the second half of `pooled_`, the distillation tokens.
+      T* const second = wide_;
+      multiply(pooled_ + count * dim, count, head_distillation_, {}, second);
+      for (Index i = 0; i < count * config_.classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
+    }
+  }
+
+ private:
+  struct PackedLinear {
+    kernels::PackedWeight<T> weight;
+    Vector<T> bias;
+  };
+  struct Block {
+    LayerNorm<T> norm1;
+    PackedLinear qkv, proj;
+    Vector<T> layer_scale1;
+    LayerNorm<T> norm2;
+    PackedLinear fc1, fc2;
+    Vector<T> layer_scale2;
+  };
+
+  static PackedLinear pack(const Linear<T>& layer) {
+    return {kernels::PackedWeight<T>(layer.weight), layer.bias};
+  }
+
+  static const T* data_or_null(const Vector<T>& values) noexcept {
+    return values.size() > 0 ? values.data() : nullptr;
+  }
+
+  /// What the residual stream starts from: tokens plus their positions, and the positions of the patches.
+  void assemble_tokens(const VisionTransformer<T>& model) {
+    const Index prefix = config_.prefix_tokens();
+    start_ = Matrix<T>::Zero(config_.tokens(), config_.dim);
+    Index row = 0;
+    if (config_.class_token) start_.row(row++) = model.class_token;
+    if (config_.distillation_token) start_.row(row++) = model.distillation_token;
+    start_.middleRows(row, config_.register_tokens) = model.register_tokens;
+    if (config_.position_covers_prefix) {
+      start_ += model.positions;
+    } else {
+      start_.bottomRows(config_.tokens() - prefix) += model.positions;
+    }
+  }
+
+  /// Divides the arena: the residual stream, its normalised copy, the widest intermediate, pooled features.
+  void lay_out(Index count) {
+    const Index rows = count * config_.tokens();
+    const Index dim = config_.dim;
+    Index widest = std::max({3 * dim, config_.patch_elements(), config_.classes});
+    for (const Block& block : blocks_) widest = std::max(widest, block.fc1.weight.out());
+    const auto aligned = [](Index elements) { return (elements + 15) / 16 * 16; };
+    arena_.reserve(2 * aligned(rows * dim) + aligned(rows * widest) + 2 * aligned(count * dim));
+    x_ = arena_.data();
+    normal_ = x_ + aligned(rows * dim);
+    wide_ = normal_ + aligned(rows * dim);
+    pooled_ = wide_ + aligned(rows * widest);
+  }
+
+  kernels::Epilogue<T> residual(const Vector<T>& scale) const noexcept {
+    return {.kind = kernels::EpilogueKind::scaled_residual,
+            .scale = data_or_null(scale),
+            .residual = x_,
+            .residual_stride = config_.dim};
+  }
+
+  void multiply(const T* a, Index rows, const PackedLinear& layer, kernels::Epilogue<T> epilogue, T* c) {
+    epilogue.bias = data_or_null(layer.bias);
+    kernels::gemm(a, layer.weight.in(), rows, layer.weight, epilogue, c, layer.weight.out(), workspace_);
+  }
+
+  void normalise(const LayerNorm<T>& norm, const T* from, Index rows, T* to) {
+    const Index dim = norm.weight.size();
+    kernels::layer_norm(from, dim, rows, dim, norm.weight.data(), norm.bias.data(),
+                        static_cast<T>(config_.epsilon), to, dim, workspace_);
+  }
+
+  /// Cuts the images into patches, projects them, and lays the residual stream out.
+  void embed(const MatrixView<T>& images) {
+    const Index count = images.rows();
+    const Index size = config_.image_size;
+    const Index patch = config_.patch_size;
+    const Index grid = config_.grid();
+    const Index patches = config_.patches();
+    const Index elements = config_.patch_elements();
+    const Index dim = config_.dim;
+    workspace_.pool().parallel_for(count * grid, [&](Index task) {
+      const Index image = task / grid;
+      const Index grid_row = task % grid;
+      const T* const pixels = images.data() + image * images.outerStride();
+      for (Index grid_column = 0; grid_column < grid; ++grid_column) {
+        T* to = wide_ + (image * patches + grid_row * grid + grid_column) * elements;
+        for (Index channel = 0; channel < config_.channels; ++channel) {
+          for (Index row = 0; row < patch; ++row, to += patch) {
+            std::copy_n(pixels + (channel * size + grid_row * patch + row) * size + grid_column * patch,
+                        patch, to);
+          }
+        }
+      }
+    });
+    multiply(wide_, count * patches, patch_embed_, {}, normal_);
+    const Index prefix = config_.prefix_tokens() * dim;
+    workspace_.pool().parallel_for(count, [&](Index image) {
+      T* const to = x_ + image * start_.size();
+      const T* const embedded = normal_ + image * patches * dim;
+      std::copy_n(start_.data(), prefix, to);
+      for (Index i = 0; i < patches * dim; ++i) to[prefix + i] = start_.data()[prefix + i] + embedded[i];
+    });
+  }
+
+  /// Final norms and pooling into pooled_: [n, features], with a distillation token two such halves.
+  void pool_tokens(Index count) {
+    const Index tokens = config_.tokens();
+    const Index dim = config_.dim;
+    const Index prefix = config_.prefix_tokens();
+    const bool averages = config_.pooling != Pooling::class_token;
+    if (averages && config_.norm) normalise(norm_, x_, count * tokens, x_);
+    const Index features = config_.pooled_features();
+    for (Index image = 0; image < count; ++image) {
+      const T* const from = x_ + image * tokens * dim;
+      T* const to = pooled_ + image * features;
+      if (config_.pooling != Pooling::average) std::copy_n(from, dim, to);
+      if (config_.distillation_token) std::copy_n(from + dim, dim, pooled_ + (count + image) * dim);
+      if (averages) {
+        const Eigen::Map<const Matrix<T>> patches(from + prefix * dim, tokens - prefix, dim);
+        Eigen::Map<Eigen::Matrix<T, 1, Eigen::Dynamic>> mean(to + features - dim, dim);
+        mean = patches.colwise().mean();
+      }
+    }
+    if (!averages && config_.norm) {
+      normalise(norm_, pooled_, config_.distillation_token ? 2 * count : count, pooled_);
+    }
+    if (config_.fc_norm) normalise(fc_norm_, pooled_, count, pooled_);
+  }
+
+  VitConfig config_;
+  kernels::Workspace<T> workspace_;
+  PackedLinear patch_embed_;
+  Matrix<T> start_;
+  std::vector<Block> blocks_;
+  LayerNorm<T> norm_, fc_norm_;
+  PackedLinear head_, head_distillation_;
+  AlignedBuffer<T> arena_;
+  T* x_ = nullptr;
+  T* normal_ = nullptr;
+  T* wide_ = nullptr;
+  T* pooled_ = nullptr;
+};
+
+}  // namespace vbp
