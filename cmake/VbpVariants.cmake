@@ -1,0 +1,31 @@
+# The targets beside vbp::vbp, made the same way in the build tree and by the installed package, since both
+# depend on the machine and the libraries at hand where they are used:
+#
+# vbp::native  vbp::vbp compiled for this machine's CPU (the plain target leaves the architecture to its user)
+# vbp::images  vbp::vbp with libjpeg and libpng, for vbp/io/decode.hpp and vbp/io/image_stream.hpp
+#
+# vbp_variant_scope may be GLOBAL; vbp_want_images is AUTO, ON or OFF.
+if(NOT TARGET vbp::native)
+  add_library(vbp::native INTERFACE IMPORTED ${vbp_variant_scope})
+  target_link_libraries(vbp::native INTERFACE vbp::vbp)
+  if(CMAKE_CROSSCOMPILING)
+    message(STATUS "vbp: cross-compiling, so vbp::native is the same as vbp::vbp")
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|arm)")
+    target_compile_options(vbp::native INTERFACE -mcpu=native)
+  else()
+    target_compile_options(vbp::native INTERFACE -march=native)
+  endif()
+endif()
+
+if(NOT TARGET vbp::images AND NOT vbp_want_images STREQUAL "OFF")
+  find_package(JPEG QUIET ${vbp_variant_scope})
+  find_package(PNG QUIET ${vbp_variant_scope})
+  if(JPEG_FOUND AND PNG_FOUND)
+    add_library(vbp::images INTERFACE IMPORTED ${vbp_variant_scope})
+    target_link_libraries(vbp::images INTERFACE vbp::vbp JPEG::JPEG PNG::PNG)
+  elseif(vbp_want_images STREQUAL "ON")
+    message(FATAL_ERROR "vbp: VBP_IMAGES is ON, but libjpeg or libpng is missing")
+  else()
+    message(STATUS "vbp: libjpeg or libpng is missing, so there is no vbp::images")
+  endif()
+endif()
