@@ -1,0 +1,119 @@
+#include <iostream>
+#include <memory>
+
+#include "common.hpp"
+
+namespace tool {
+
+namespace {
+
+struct CalibrateOptions {
+  ModelOptions model;
+  RunOptions run;
+  JsonOption json;
+  std::string data;
+  std::string out;
+  std::optional<vbp::Index> limit;
+  bool resume = false;
+};
+
+Json blocks_of(const vbp::io::Calibration& calibration) {
+  Json blocks = Json::array();
+  for (std::size_t i = 0; i < calibration.names.size(); ++i) {
+    blocks.push_back({{"name", calibration.names[i]},
+                      {"width", calibration.statistics[i].features()},
+                      {"tokens", calibration.statistics[i].count()}});
+  }
+  return blocks;
+}
+
+void run(const CalibrateOptions& options) {
+  require_writable(options.out, options.model.file);
+  const vbp::VitCheckpoint checkpoint = load(options.model);
+  checkpoint.require_complete();
+  auto images = vbp::io::find_images(options.data);
+  if (options.limit) images = vbp::io::spread(images, *options.limit);
+  std::optional<vbp::io::Calibration> begun;
+  if (options.resume && std::filesystem::exists(options.out)) {
+    begun = vbp::io::Calibration::load(options.out);
+    require_calibration_of(checkpoint, *begun, options.out);
+  }
+  const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run, std::move(begun));
+  result.calibration.save(options.out);
+  if (!result.complete) {
+    throw Interrupted("interrupted; " + options.out + " holds the " +
+                      std::to_string(result.calibration.images.size()) +
+                      " images seen so far, --resume goes on from there");
+  }
+
+  Json report;
+  report["model"] = options.model.file;
+  report["data"] = options.data;
+  report["out"] = options.out;
+  report["images"] = result.calibration.images.size();
+  report["images_this_run"] = result.images;
+  report["images_per_second"] = static_cast<double>(result.images) / result.seconds;
+  report["blocks"] = blocks_of(result.calibration);
+  report_skipped(result.skipped, report);
+  options.json.write(report);
+  std::cout << "statistics of " << result.calibration.images.size() << " images in " << options.out << ", "
+            << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n";
+}
+
+struct MergeOptions {
+  std::vector<std::string> files;
+  std::string out;
+  JsonOption json;
+};
+
+void merge(const MergeOptions& options) {
+  require_writable(options.out, {});
+  vbp::io::Calibration merged = vbp::io::Calibration::load(options.files.front());
+  for (std::size_t i = 1; i < options.files.size(); ++i) {
+    const vbp::io::Calibration other = vbp::io::Calibration::load(options.files[i]);
+    try {
+      merged.merge(other);
+    } catch (const vbp::Error& error) {
+      throw vbp::FileError(options.files[i], error.what());
+    }
+  }
+  merged.save(options.out);
+
+  Json report;
+  report["files"] = options.files;
+  report["out"] = options.out;
+  report["images"] = merged.images.size();
+  report["blocks"] = blocks_of(merged);
+  options.json.write(report);
+  std::cout << "statistics of " << merged.images.size() << " images in " << options.out << '\n';
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("calibrate", "gather the statistics of the hidden activations");
+  const auto options = std::make_shared<CalibrateOptions>();
+  options->model.add_to(command);
+  command.add_option("--data", options->data, "folder of images, searched recursively; no labels needed")
+      ->required();
+  command.add_option("--out", options->out, "the calibration file to write")->required();
+  command
+      .add_option("--limit", options->limit,
+                  "only N images, spread evenly over the sub-folders, the first of each in name order")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--resume", options->resume, "go on from the images that --out has seen");
+  options->run.add_to(command);
+  options->json.add_to(command);
+  command.callback([options] { run(*options); });
+}
+
+void add_merge(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("merge", "join calibration files of the same model");
+  const auto options = std::make_shared<MergeOptions>();
+  command.add_option("STATS", options->files, "calibration files")->required();
+  command.add_option("--out", options->out, "the calibration file to write")->required();
+  options->json.add_to(command);
+  command.callback([options] { merge(*options); });
+}
+
+}  // namespace tool

@@ -1,0 +1,175 @@
+#pragma once
+/// What the subcommands share: options, the model, and the two loops over images.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "vbp/io/calibration.hpp"
+#include "vbp/io/image_stream.hpp"
+#include "vbp/vbp.hpp"
+
+namespace tool {
+
+using Json = nlohmann::ordered_json;
+
+/// The work was stopped by SIGINT or SIGTERM; main turns it into exit code 130.
+class Interrupted : public vbp::Error {
+ public:
+  using vbp::Error::Error;
+};
+
+/// Options of every subcommand that reads a model.
+struct ModelOptions {
+  std::string file;
+  std::vector<std::string> settings;
+  std::optional<vbp::Index> image_size;
+
+  void add_to(CLI::App& app);
+};
+
+/// Options of every subcommand that runs a model.
+struct RunOptions {
+  int threads = 0;
+  vbp::Index batch = 32;
+  bool strict = false;
+
+  void add_to(CLI::App& app);
+};
+
+/// The threads that the options come to on this machine.
+int thread_count(const RunOptions& options);
+
+/// --json FILE.
+struct JsonOption {
+  std::string file;
+
+  void add_to(CLI::App& app);
+  /// Writes the report where one was asked for.
+  void write(const Json& report) const;
+};
+
+/// Loads the model with what the command line says about it. Throws vbp::Error.
+vbp::VitCheckpoint load(const ModelOptions& options);
+
+/// Throws FileError unless `path` can be created in an existing, writable folder and is not the file `input`.
+void require_writable(const std::filesystem::path& path, const std::filesystem::path& input);
+
+/// Whether SIGINT or SIGTERM has come since the program started.
+bool interrupted() noexcept;
+void catch_signals();
+
+/// A bar on stderr where that is a terminal, nothing elsewhere.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string title);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  void show(std::int64_t done, std::int64_t total);
+
+ private:
+  std::string title_;
+  bool terminal_;
+  bool shown_ = false;
+  std::chrono::steady_clock::time_point begin_, last_;
+};
+
+/// Images that were left out of a run, and why.
+struct Skipped {
+  std::vector<vbp::io::ImageFailure> failures;
+  std::vector<std::filesystem::path> duplicates;
+};
+
+/// Prints them to stderr, one line each, and adds them to the report as `failures` and `duplicates`.
+void report_skipped(const Skipped& skipped, Json& report);
+
+struct Evaluation {
+  vbp::Index images = 0;
+  vbp::Index correct = 0;
+  vbp::Index correct5 = 0;
+  vbp::Index classes = 0;
+  double seconds = 0.0;
+  Skipped skipped;
+
+  double top1() const { return static_cast<double>(correct) / static_cast<double>(images); }
+  double top5() const { return static_cast<double>(correct5) / static_cast<double>(images); }
+  double images_per_second() const { return static_cast<double>(images) / seconds; }
+  /// Adds top1, top5 (from ten classes up), images and images_per_second.
+  void add_to(Json& report) const;
+};
+
+/// The labelled images of a folder, `limit` of them where one is given.
+std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
+                                                   const std::filesystem::path& folder,
+                                                   std::optional<vbp::Index> limit);
+
+Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+                    const RunOptions& options, const std::string& title);
+
+/// Milliseconds of a forward pass over one image.
+struct Latency {
+  double minimum = 0.0;
+  double median = 0.0;
+
+  Json json() const { return {{"min", minimum}, {"median", median}}; }
+};
+
+/// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
+std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,
+                                    const vbp::VisionTransformer<float>& pruned, const RunOptions& options);
+
+struct CalibrationRun {
+  vbp::io::Calibration calibration;
+  vbp::Index images = 0;  ///< seen in this run, without those of a calibration that was continued
+  double seconds = 0.0;
+  bool complete = true;
+  Skipped skipped;
+};
+
+/// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
+/// that a resumed run ends with the same bits as an unbroken one.
+CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+                         const RunOptions& options, std::optional<vbp::io::Calibration> begun = std::nullopt);
+
+/// What a calibration of this model and preprocessing carries before it has seen anything.
+vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint);
+
+/// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
+void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+                            const std::string& name);
+
+/// 22,050,664 for people.
+std::string grouped(std::int64_t number);
+/// 4.60 G, 22.05 M.
+std::string scaled(double number);
+/// -30.4 %.
+std::string change(double before, double after);
+std::string fixed(double value, int digits);
+
+/// A table on stdout: the first column left, the others right; rows as they come.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void print() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+void add_info(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_calibrate(CLI::App& app);
+void add_merge(CLI::App& app);
+void add_prune(CLI::App& app);
+
+}  // namespace tool

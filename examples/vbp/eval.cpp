@@ -1,0 +1,58 @@
+#include <iostream>
+#include <memory>
+
+#include "common.hpp"
+
+namespace tool {
+
+namespace {
+
+struct EvalOptions {
+  ModelOptions model;
+  RunOptions run;
+  JsonOption json;
+  std::string data;
+  std::optional<vbp::Index> limit;
+};
+
+void run(const EvalOptions& options) {
+  const vbp::VitCheckpoint checkpoint = load(options.model);
+  checkpoint.require_complete();
+  const auto images = evaluation_images(checkpoint, options.data, options.limit);
+  const Evaluation result = evaluate(checkpoint, images, options.run, "evaluating");
+  const vbp::Cost cost = vbp::vit_cost(checkpoint.model.config);
+
+  Json report;
+  report["model"] = options.model.file;
+  report["data"] = options.data;
+  result.add_to(report);
+  report["parameters"] = cost.parameters();
+  report["macs"] = cost.macs();
+  report["threads"] = thread_count(options.run);
+  report["batch"] = options.run.batch;
+  report_skipped(result.skipped, report);
+  options.json.write(report);
+
+  std::cout << "top-1 " << fixed(100.0 * result.top1(), 2) << " %";
+  if (result.classes >= 10) std::cout << ", top-5 " << fixed(100.0 * result.top5(), 2) << " %";
+  std::cout << " of " << result.images << " images, " << fixed(result.images_per_second(), 1)
+            << " images/s\n";
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("eval", "top-1 and top-5 on a folder with one sub-folder a class");
+  const auto options = std::make_shared<EvalOptions>();
+  options->model.add_to(command);
+  command.add_option("--data", options->data, "folder of images, one sub-folder a class")->required();
+  command
+      .add_option("--limit,--evaluate-limit", options->limit,
+                  "only N images, spread evenly over the classes, the first of each in name order")
+      ->check(CLI::PositiveNumber);
+  options->run.add_to(command);
+  options->json.add_to(command);
+  command.callback([options] { run(*options); });
+}
+
+}  // namespace tool

@@ -1,0 +1,81 @@
+#include <iostream>
+#include <memory>
+
+#include "common.hpp"
+
+namespace tool {
+
+namespace {
+
+struct InfoOptions {
+  ModelOptions model;
+  JsonOption json;
+};
+
+void run(const InfoOptions& options) {
+  const vbp::VitCheckpoint checkpoint = load(options.model);
+  const vbp::VitConfig& config = checkpoint.model.config;
+  const vbp::Cost cost = vbp::vit_cost(config);
+
+  Json report;
+  report["model"] = options.model.file;
+  report["architecture"] = config.architecture;
+  report["parameters"] = cost.parameters();
+  report["macs"] = cost.macs();
+  report["macs_fvcore"] = cost.macs_fvcore();
+  report["blocks"] = Json::array();
+  for (vbp::Index i = 0; i < config.depth(); ++i) {
+    report["blocks"].push_back({{"name", vbp::VisionTransformer<float>::block_name(i)},
+                                {"width", config.hidden_widths[static_cast<std::size_t>(i)]}});
+  }
+  report["layers"] = Json::array();
+  for (const vbp::LayerCost& layer : cost.layers) {
+    report["layers"].push_back(
+        {{"name", layer.name}, {"kind", layer.kind}, {"parameters", layer.parameters}, {"macs", layer.macs}});
+  }
+  report["values"] = Json::array();
+  for (const vbp::ConfigValue& value : checkpoint.values) {
+    report["values"].push_back({{"key", value.key}, {"value", value.value}, {"origin", value.origin}});
+  }
+  report["unresolved"] = checkpoint.unresolved;
+  report["ignored"] = checkpoint.ignored;
+  options.json.write(report);
+
+  std::cout << options.model.file << ": "
+            << (config.architecture.empty() ? "Vision Transformer" : config.architecture) << "\n\n";
+  Table values({"setting", "value", "origin"});
+  for (const vbp::ConfigValue& value : checkpoint.values) {
+    constexpr std::size_t longest = 60;
+    const bool is_long = value.value.size() > longest;
+    values.add({value.key, is_long ? value.value.substr(0, longest) + "..." : value.value, value.origin});
+  }
+  for (const std::string& key : checkpoint.unresolved)
+    values.add({key, "?", "unknown: needed to run, --set " + key + "=..."});
+  values.print();
+  for (const std::string& name : checkpoint.ignored) std::cout << "not used: " << name << '\n';
+  std::cout << '\n';
+  Table layers({"layer", "kind", "parameters", "MACs"});
+  for (const vbp::LayerCost& layer : cost.layers) {
+    layers.add({layer.name, layer.kind, grouped(layer.parameters), grouped(layer.macs)});
+  }
+  layers.add({"in all", "", grouped(cost.parameters()), grouped(cost.macs())});
+  layers.print();
+  std::cout << "\nhidden widths:";
+  for (const vbp::Index width : config.hidden_widths) std::cout << ' ' << width;
+  std::cout << "\nparameters: " << scaled(static_cast<double>(cost.parameters()))
+            << ", MACs an image: " << scaled(static_cast<double>(cost.macs())) << " ("
+            << scaled(static_cast<double>(cost.macs_fvcore())) << " as fvcore counts)\n";
+}
+
+}  // namespace
+
+void add_info(CLI::App& app) {
+  CLI::App& command =
+      *app.add_subcommand("info", "what a model is: configuration and its origin, widths, costs");
+  const auto options = std::make_shared<InfoOptions>();
+  options->model.add_to(command);
+  options->json.add_to(command);
+  command.callback([options] { run(*options); });
+}
+
+}  // namespace tool

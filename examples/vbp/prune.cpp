@@ -1,0 +1,239 @@
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <unordered_set>
+
+#include "common.hpp"
+
+namespace tool {
+
+namespace {
+
+namespace fs = std::filesystem;
+using vbp::Index;
+
+struct PruneOptions {
+  ModelOptions model;
+  RunOptions run;
+  JsonOption json;
+  std::string calibrate;
+  std::string statistics;
+  std::string evaluate;
+  std::string out;
+  std::string method = "vbp";
+  std::string scope = "global";
+  vbp::PrunerOptions pruner;
+  std::optional<Index> limit;
+  std::optional<Index> evaluate_limit;
+};
+
+/// Throws if an evaluation image is among the calibration images, told by content.
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+                      const std::unordered_set<std::string>& calibration) {
+  for (const vbp::io::ImageEntry& image : evaluation) {
+    std::string hash;
+    try {
+      hash = vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string();
+    } catch (const vbp::FileError&) {
+      continue;  // evaluation reports it
+    }
+    if (calibration.contains(hash)) {
+      throw vbp::FileError(
+          image.path.string(),
+          "is a calibration image too; evaluating on what was calibrated on flatters the result");
+    }
+  }
+}
+
+std::unordered_set<std::string> content_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::unordered_set<std::string> hashes;
+  for (const vbp::io::ImageEntry& image : images) {
+    try {
+      hashes.insert(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
+    } catch (const vbp::FileError&) {
+      // The calibration reports it.
+    }
+  }
+  return hashes;
+}
+
+Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& latency,
+          const std::optional<Evaluation>& evaluation) {
+  Json report;
+  report["parameters"] = cost.parameters();
+  report["macs"] = cost.macs();
+  report["macs_fvcore"] = cost.macs_fvcore();
+  report["file_bytes"] = file_bytes;
+  report["latency_ms"] = latency.json();
+  if (evaluation) evaluation->add_to(report);
+  return report;
+}
+
+void run(const PruneOptions& options) {
+  require_writable(options.out, options.model.file);
+  if (!options.json.file.empty()) require_writable(options.json.file, options.model.file);
+  if (options.calibrate.empty() == options.statistics.empty()) {
+    throw vbp::ValueError("give one of --calibrate DIR and --statistics FILE");
+  }
+  if (options.limit && options.calibrate.empty()) throw vbp::ValueError("--limit needs --calibrate");
+  if (options.evaluate_limit && options.evaluate.empty())
+    throw vbp::ValueError("--evaluate-limit needs --evaluate");
+  vbp::PrunerOptions pruner_options = options.pruner;
+  pruner_options.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
+  const vbp::VariancePruner pruner(pruner_options);
+
+  const vbp::VitCheckpoint dense = load(options.model);
+  dense.require_complete();
+  const auto names = vbp::block_names(dense.model.config);
+  std::vector<vbp::io::ImageEntry> evaluation;
+  if (!options.evaluate.empty())
+    evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
+
+  // Whatever the files can tell is checked before the long work.
+  CalibrationRun calibration;
+  if (options.statistics.empty()) {
+    auto images = vbp::io::find_images(options.calibrate);
+    if (options.limit) images = vbp::io::spread(images, *options.limit);
+    if (!evaluation.empty()) require_disjoint(evaluation, content_of(images));
+    // A budget that cannot be met is known without any statistics.
+    vbp::Scores zeros;
+    for (const Index width : dense.model.config.hidden_widths)
+      zeros.push_back(vbp::Vector<double>::Zero(width));
+    vbp::plan_from_scores(names, zeros, pruner_options);
+    calibration = calibrate(dense, std::move(images), options.run);
+    if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
+  } else {
+    calibration.calibration = vbp::io::Calibration::load(options.statistics);
+    require_calibration_of(dense, calibration.calibration, options.statistics);
+    std::unordered_set<std::string> seen;
+    for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
+    require_disjoint(evaluation, seen);
+  }
+  const auto& statistics = calibration.calibration.statistics;
+
+  const vbp::PruningPlan plan = pruner.plan(names, statistics);
+  vbp::VitCheckpoint pruned = dense;
+  pruner.apply(plan, statistics, pruned.model.blocks);
+  pruned.model.update_widths();
+
+  const auto [dense_latency, pruned_latency] = measure(dense.model, pruned.model, options.run);
+  std::optional<Evaluation> before, after;
+  if (!evaluation.empty()) {
+    before = evaluate(dense, evaluation, options.run, "evaluating dense");
+    after = evaluate(pruned, evaluation, options.run, "evaluating pruned");
+  }
+  vbp::save_vit(options.out, pruned);
+
+  const vbp::Cost dense_cost = vbp::vit_cost(dense.model.config);
+  const vbp::Cost pruned_cost = vbp::vit_cost(pruned.model.config);
+  const auto dense_bytes = fs::file_size(options.model.file);
+  const auto pruned_bytes = fs::file_size(options.out);
+  Json report;
+  report["model"] = options.model.file;
+  report["out"] = options.out;
+  report["method"] = options.method;
+  report["scope"] = options.scope;
+  report["calibration_images"] = calibration.calibration.images.size();
+  report["neurons"] = plan.total();
+  report["requested"] = plan.requested;
+  report["removed"] = plan.removed();
+  report["threads"] = thread_count(options.run);
+  report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
+  report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
+  report["blocks"] = Json::array();
+  for (const vbp::PruningPlan::Block& block : plan.blocks) {
+    report["blocks"].push_back({{"name", block.name},
+                                {"width_before", block.width},
+                                {"width_after", block.kept_width()},
+                                {"variance_kept", block.score_kept}});
+  }
+  Skipped skipped = calibration.skipped;
+  if (before) {
+    skipped.failures.insert(skipped.failures.end(), before->skipped.failures.begin(),
+                            before->skipped.failures.end());
+  }
+  report_skipped(skipped, report);
+  options.json.write(report);
+
+  std::cout << "method " << options.method << ", calibrated on " << calibration.calibration.images.size()
+            << " images: " << grouped(plan.removed()) << " of " << grouped(plan.total())
+            << " neurons removed";
+  if (plan.removed() != plan.requested) {
+    std::cout << " (" << grouped(plan.requested) << " asked for; a width multiple of "
+              << pruner_options.multiple << " allows no more)";
+  }
+  std::cout << "\n\n";
+  Table blocks({"block", "before", "after", "variance kept"});
+  for (const vbp::PruningPlan::Block& block : plan.blocks) {
+    blocks.add({block.name, std::to_string(block.width), std::to_string(block.kept_width()),
+                fixed(100.0 * block.score_kept, 1) + " %"});
+  }
+  blocks.print();
+  std::cout << '\n';
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  Table table({"", "dense", "pruned", "change"});
+  const auto compare = [&](const char* what, std::int64_t a, std::int64_t b) {
+    table.add({what, grouped(a), grouped(b), change(number(a), number(b))});
+  };
+  compare("parameters", dense_cost.parameters(), pruned_cost.parameters());
+  compare("MACs", dense_cost.macs(), pruned_cost.macs());
+  compare("file, bytes", static_cast<std::int64_t>(dense_bytes), static_cast<std::int64_t>(pruned_bytes));
+  table.add({"latency, ms (median)", fixed(dense_latency.median, 2), fixed(pruned_latency.median, 2),
+             change(dense_latency.median, pruned_latency.median)});
+  if (before) {
+    const auto points = [](double a, double b) {
+      return (b >= a ? "+" : "") + fixed(100.0 * (b - a), 2) + " points";
+    };
+    table.add({"top-1, %", fixed(100.0 * before->top1(), 2), fixed(100.0 * after->top1(), 2),
+               points(before->top1(), after->top1())});
+    if (before->classes >= 10) {
+      table.add({"top-5, %", fixed(100.0 * before->top5(), 2), fixed(100.0 * after->top5(), 2),
+                 points(before->top5(), after->top5())});
+    }
+  }
+  table.print();
+  std::cout << "\nwritten: " << options.out << '\n';
+}
+
+}  // namespace
+
+void add_prune(CLI::App& app) {
+  CLI::App& command =
+      *app.add_subcommand("prune", "remove the hidden neurons that vary least, fold their means");
+  const auto options = std::make_shared<PruneOptions>();
+  options->model.add_to(command);
+  command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
+  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge");
+  const auto rate =
+      command.add_option("--rate", options->pruner.rate, "share of all hidden neurons to remove, 0 to 1");
+  const auto keep = command.add_option("--keep", options->pruner.kept, "hidden neurons that stay, in all");
+  rate->excludes(keep);
+  command.add_option("--out", options->out, "the pruned model to write")->required();
+  command.add_option("--method", options->method, "vbp: the paper's")
+      ->check(CLI::IsMember({"vbp"}))
+      ->capture_default_str();
+  command
+      .add_option("--scope", options->scope, "neurons compete over the whole network or inside each block")
+      ->check(CLI::IsMember({"global", "block"}))
+      ->capture_default_str();
+  command.add_option("--min-width", options->pruner.min_width, "no block becomes narrower")
+      ->capture_default_str();
+  command.add_option("--max-width", options->pruner.max_width, "no block stays wider");
+  command.add_option("--multiple-of", options->pruner.multiple, "widths of cut blocks are multiples of this")
+      ->capture_default_str();
+  command
+      .add_option("--exclude", options->pruner.exclude, "a block that keeps everything, for example blocks.0")
+      ->take_all();
+  command.add_option("--evaluate", options->evaluate, "measure top-1 before and after on this folder");
+  command.add_option("--limit", options->limit, "calibrate on N images, spread evenly over the sub-folders")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--evaluate-limit", options->evaluate_limit,
+                  "evaluate on N images, spread over the classes")
+      ->check(CLI::PositiveNumber);
+  options->run.add_to(command);
+  options->json.add_to(command);
+  command.callback([options] { run(*options); });
+}
+
+}  // namespace tool

@@ -1,0 +1,189 @@
+/// Everything that runs a model: the one source file in which the kernels are compiled.
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "common.hpp"
+
+namespace tool {
+
+namespace fs = std::filesystem;
+using vbp::Index;
+
+// ---- the two loops
+// -------------------------------------------------------------------------------------------
+
+namespace {
+
+vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images, const vbp::VitCheckpoint& checkpoint,
+                               const RunOptions& options) {
+  return {std::move(images),
+          checkpoint.preprocessing,
+          {.batch = options.batch, .threads = options.threads, .strict = options.strict}};
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+}
+
+/// Rows whose images are seen for the first time; `seen` learns them.
+std::vector<Index> new_rows(const vbp::io::ImageBatch& batch, std::unordered_set<std::string>& seen,
+                            std::vector<fs::path>& duplicates) {
+  std::vector<Index> rows;
+  for (Index i = 0; i < batch.size(); ++i) {
+    const auto position = static_cast<std::size_t>(i);
+    if (seen.insert(batch.hashes[position].to_string()).second) {
+      rows.push_back(i);
+    } else {
+      duplicates.push_back(batch.paths[position]);
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
+                                                   const fs::path& folder, std::optional<Index> limit) {
+  const Index classes = checkpoint.model.config.classes;
+  if (classes == 0) throw vbp::ValueError("the model has no classification head, so there is no top-1");
+  auto images = vbp::io::labelled_images(folder, checkpoint.class_names, classes);
+  return limit ? vbp::io::spread(images, *limit) : images;
+}
+
+Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+                    const RunOptions& options, const std::string& title) {
+  Evaluation result;
+  result.classes = checkpoint.model.config.classes;
+  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
+  auto stream = stream_of(images, checkpoint, options);
+  vbp::io::ImageBatch batch;
+  ProgressBar bar(title);
+  const auto begin = std::chrono::steady_clock::now();
+  while (stream.next(batch)) {
+    if (interrupted()) throw Interrupted("interrupted; nothing was written");
+    const vbp::Matrix<float> logits = inference(batch.pixels);
+    for (Index i = 0; i < batch.size(); ++i) {
+      const Index label = batch.labels[static_cast<std::size_t>(i)];
+      const float own = logits(i, label);
+      if (!logits.row(i).allFinite()) {
+        throw vbp::ValueError("the model's output for " + batch.paths[static_cast<std::size_t>(i)].string() +
+                              " is not finite");
+      }
+      // Ties go to the lower class, as everywhere.
+      Index before = (logits.row(i).array() > own).count();
+      before += (logits.row(i).head(label).array() == own).count();
+      result.correct += before < 1 ? 1 : 0;
+      result.correct5 += before < 5 ? 1 : 0;
+    }
+    result.images += batch.size();
+    bar.show(result.images, static_cast<std::int64_t>(images.size()));
+  }
+  result.seconds = seconds_since(begin);
+  result.skipped.failures = stream.failures();
+  if (result.images == 0) throw vbp::Error("not one of the evaluation images could be decoded");
+  return result;
+}
+
+vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint) {
+  vbp::io::Calibration calibration;
+  calibration.model = vbp::fingerprint(checkpoint.model);
+  calibration.preprocessing = checkpoint.preprocessing.to_string();
+  calibration.model_name = checkpoint.model.config.architecture;
+  calibration.names = vbp::block_names(checkpoint.model.config);
+  calibration.statistics = vbp::hidden_statistics(checkpoint.model.config);
+  return calibration;
+}
+
+void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+                            const std::string& name) {
+  if (calibration.model != vbp::fingerprint(checkpoint.model)) {
+    throw vbp::FileError(name, "holds the statistics of another model (" + calibration.model_name + ")");
+  }
+  if (calibration.preprocessing != checkpoint.preprocessing.to_string()) {
+    throw vbp::FileError(name, "was made with another preprocessing: " + calibration.preprocessing);
+  }
+}
+
+CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+                         const RunOptions& options, std::optional<vbp::io::Calibration> begun) {
+  CalibrationRun run;
+  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
+  std::unordered_set<std::string> seen;
+  for (const vbp::io::Hash128& hash : run.calibration.images) seen.insert(hash.to_string());
+  if (!seen.empty()) {
+    // Without those that the continued calibration has seen the batches fall as in an unbroken run.
+    std::erase_if(images, [&](const vbp::io::ImageEntry& image) {
+      try {
+        return seen.contains(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
+      } catch (const vbp::FileError&) {
+        return false;  // the stream reports it
+      }
+    });
+  }
+  const auto total = static_cast<std::int64_t>(images.size());
+  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
+  auto stream = stream_of(std::move(images), checkpoint, options);
+  vbp::io::ImageBatch batch;
+  ProgressBar bar("calibrating");
+  const auto begin = std::chrono::steady_clock::now();
+  while (stream.next(batch)) {
+    if (interrupted()) {
+      run.complete = false;
+      break;
+    }
+    const std::vector<Index> rows = new_rows(batch, seen, run.skipped.duplicates);
+    if (!rows.empty()) {
+      if (static_cast<Index>(rows.size()) == batch.size()) {
+        vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics);
+      } else {
+        const vbp::Matrix<float> pixels = batch.pixels(rows, Eigen::all);
+        vbp::observe_hidden<float>(inference, pixels, run.calibration.statistics);
+      }
+    }
+    for (const Index row : rows)
+      run.calibration.images.push_back(batch.hashes[static_cast<std::size_t>(row)]);
+    run.images += static_cast<Index>(rows.size());
+    bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()), total);
+  }
+  run.seconds = seconds_since(begin);
+  run.skipped.failures = stream.failures();
+  if (run.complete && run.calibration.images.empty()) {
+    throw vbp::Error("not one of the calibration images could be decoded");
+  }
+  return run;
+}
+
+std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_model,
+                                    const vbp::VisionTransformer<float>& pruned_model,
+                                    const RunOptions& options) {
+  vbp::Inference<float> dense(dense_model, {.threads = options.threads});
+  vbp::Inference<float> pruned(pruned_model, {.threads = options.threads});
+  using Clock = std::chrono::steady_clock;
+  constexpr int most_runs = 30;
+  constexpr int fewest_runs = 5;
+  constexpr std::chrono::seconds budget(5);
+  vbp::Matrix<float> image(1, dense.config().image_elements());
+  vbp::Random random(1);
+  for (float& value : image.reshaped()) value = static_cast<float>(random.normal());
+  std::vector<double> times[2];
+  const auto begin = Clock::now();
+  for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {
+    if (interrupted()) throw Interrupted("interrupted; nothing was written");
+    for (int which = 0; which < 2; ++which) {
+      const auto start = Clock::now();
+      (which == 0 ? dense : pruned)(image);
+      // The first run warms the caches and is not counted.
+      if (i >= 0)
+        times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    }
+  }
+  const auto summary = [](std::vector<double>& values) {
+    std::sort(values.begin(), values.end());
+    return Latency{values.front(), values[values.size() / 2]};
+  };
+  return {summary(times[0]), summary(times[1])};
+}
+
+}  // namespace tool
