@@ -18,10 +18,10 @@ inline std::optional<std::filesystem::path> shared_dir() {
 }  // namespace vbp_test
 
 /// Leaves the test case with a clear message where the shared inputs are absent.
-#define VBP_REQUIRE_SHARED(name)                                                      \
-  const auto name##_found = vbp_test::shared_dir();                                   \
-  if (!name##_found) {                                                                \
-    WARN("skipped: the shared inputs are not at " VBP_SHARED_DIR);                    \
-    return;                                                                           \
-  }                                                                                   \
+#define VBP_REQUIRE_SHARED(name)                                   \
+  const auto name##_found = vbp_test::shared_dir();                \
+  if (!name##_found) {                                             \
+    WARN("skipped: the shared inputs are not at " VBP_SHARED_DIR); \
+    return;                                                        \
+  }                                                                \
   const std::filesystem::path& name = *name##_found

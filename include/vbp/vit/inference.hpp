@@ -148,7 +148,8 @@ class Inference {
     Index row = 0;
     if (config_.class_token) start_.row(row++) = model.class_token;
     if (config_.distillation_token) start_.row(row++) = model.distillation_token;
-    start_.middleRows(row, config_.register_tokens) = model.register_tokens;
+    // Without register tokens the matrix is 0 x 0, which Eigen does not take for 0 x dim.
+    if (config_.register_tokens > 0) start_.middleRows(row, config_.register_tokens) = model.register_tokens;
     if (config_.position_covers_prefix) {
       start_ += model.positions;
     } else {

@@ -30,14 +30,16 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
     const B offset(-maximum * scale);
     B sums(T(0));
     for (std::ptrdiff_t j = 0; j < whole; j += lanes) {
-      const B power = exponential<Arch, T>(multiply_add<Arch, T>(B::load_unaligned(row + j), B(scale), offset));
+      const B power =
+          exponential<Arch, T>(multiply_add<Arch, T>(B::load_unaligned(row + j), B(scale), offset));
       power.store_unaligned(row + j);
       sums += power;
     }
     T sum = sum_lanes<Arch, T>(sums);
     if (whole < columns) {
       std::fill(rest + (columns - whole), rest + lanes, maximum);
-      exponential<Arch, T>(multiply_add<Arch, T>(B::load_aligned(rest), B(scale), offset)).store_aligned(rest);
+      exponential<Arch, T>(multiply_add<Arch, T>(B::load_aligned(rest), B(scale), offset))
+          .store_aligned(rest);
       for (std::ptrdiff_t j = whole; j < columns; ++j) sum += rest[j - whole];
       std::copy(rest, rest + (columns - whole), row + whole);
     }
