@@ -20,6 +20,7 @@
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/moments.hpp"
+#include "vbp/kernels/reference.hpp"
 #include "vbp/kernels/softmax.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/budget.hpp"

@@ -1,0 +1,146 @@
+#pragma once
+/// The kernels once more, as plain scalar loops that follow the formulas word by word: what the fast ones are
+/// tested against. Sums are taken in T, one element after the other; with T = double they are oracles.
+/// Slow, single-threaded, without scratch memory of the caller.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numbers>
+#include <vector>
+
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/gemm.hpp"
+
+namespace vbp::kernels::reference {
+
+/// x Phi(x), Phi the distribution function of the standard normal (Hendrycks and Gimpel 2016).
+template <class T>
+T gelu(T x) noexcept {
+  return x * T(0.5) * std::erfc(-x / std::numbers::sqrt2_v<T>);
+}
+
+/// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+template <class T>
+T gelu_tanh(T x) noexcept {
+  const T s = std::sqrt(T(2) / std::numbers::pi_v<T>);
+  return T(0.5) * x * (T(1) + std::tanh(s * (x + T(0.044715) * x * x * x)));
+}
+
+/// Twin of kernels::gelu.
+template <class T>
+void gelu(const T* x, Index size, T* out) noexcept {
+  for (Index i = 0; i < size; ++i) out[i] = gelu(x[i]);
+}
+
+/// Twin of kernels::gelu_tanh.
+template <class T>
+void gelu_tanh(const T* x, Index size, T* out) noexcept {
+  for (Index i = 0; i < size; ++i) out[i] = gelu_tanh(x[i]);
+}
+
+/// Twin of kernels::gemm, with the weight [out, in] as it is instead of packed.
+template <class T>
+void gemm(const T* a, Index a_stride, Index rows, const MatrixView<T>& weight, const Epilogue<T>& epilogue,
+          T* c, Index c_stride) noexcept {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < weight.rows(); ++j) {
+      T value = T(0);
+      for (Index k = 0; k < weight.cols(); ++k) value += a[i * a_stride + k] * weight(j, k);
+      if (epilogue.bias != nullptr) value += epilogue.bias[j];
+      switch (epilogue.kind) {
+        case EpilogueKind::bias:
+          break;
+        case EpilogueKind::bias_gelu:
+          value = gelu(value);
+          break;
+        case EpilogueKind::bias_gelu_tanh:
+          value = gelu_tanh(value);
+          break;
+        case EpilogueKind::scaled_residual:
+          if (epilogue.scale != nullptr) value *= epilogue.scale[j];
+          if (epilogue.residual != nullptr) value += epilogue.residual[i * epilogue.residual_stride + j];
+          break;
+      }
+      c[i * c_stride + j] = value;
+    }
+  }
+}
+
+/// Twin of kernels::softmax.
+template <class T>
+void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept {
+  for (Index i = 0; i < rows; ++i) {
+    T* const row = values + i * stride;
+    const T maximum = *std::max_element(row, row + columns);
+    T sum = T(0);
+    for (Index j = 0; j < columns; ++j) {
+      row[j] = std::exp(scale * (row[j] - maximum));
+      sum += row[j];
+    }
+    for (Index j = 0; j < columns; ++j) row[j] /= sum;
+  }
+}
+
+/// Twin of kernels::layer_norm.
+template <class T>
+void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* weight, const T* bias,
+                T epsilon, T* out, Index out_stride) noexcept {
+  for (Index i = 0; i < rows; ++i) {
+    const T* const row = x + i * x_stride;
+    T mean = T(0);
+    for (Index j = 0; j < columns; ++j) mean += row[j];
+    mean /= static_cast<T>(columns);
+    T variance = T(0);
+    for (Index j = 0; j < columns; ++j) variance += (row[j] - mean) * (row[j] - mean);
+    variance /= static_cast<T>(columns);
+    for (Index j = 0; j < columns; ++j) {
+      out[i * out_stride + j] = (row[j] - mean) / std::sqrt(variance + epsilon) * weight[j] + bias[j];
+    }
+  }
+}
+
+/// Twin of kernels::attention.
+template <class T>
+void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out) {
+  const Index dim = heads * head_dim;
+  std::vector<T> weights(static_cast<std::size_t>(tokens));
+  for (Index image = 0; image < images; ++image) {
+    const T* const rows = qkv + image * tokens * 3 * dim;
+    const auto q = [&](Index token, Index feature) { return rows[token * 3 * dim + feature]; };
+    const auto k = [&](Index token, Index feature) { return rows[token * 3 * dim + dim + feature]; };
+    const auto v = [&](Index token, Index feature) { return rows[token * 3 * dim + 2 * dim + feature]; };
+    for (Index head = 0; head < heads; ++head) {
+      const Index begin = head * head_dim;
+      const Index end = begin + head_dim;
+      for (Index query = 0; query < tokens; ++query) {
+        for (Index key = 0; key < tokens; ++key) {
+          T score = T(0);
+          for (Index f = begin; f < end; ++f) score += q(query, f) * k(key, f);
+          weights[static_cast<std::size_t>(key)] = score;
+        }
+        softmax(weights.data(), 1, tokens, tokens, T(1) / std::sqrt(static_cast<T>(head_dim)));
+        for (Index f = begin; f < end; ++f) {
+          T sum = T(0);
+          for (Index key = 0; key < tokens; ++key) sum += weights[static_cast<std::size_t>(key)] * v(key, f);
+          out[(image * tokens + query) * dim + f] = sum;
+        }
+      }
+    }
+  }
+}
+
+/// Twin of kernels::add_shifted_moments.
+template <class T, class S>
+void add_shifted_moments(const S* samples, Index rows, Index stride, Index columns, const T* shift, T* sum,
+                         T* square_sum) noexcept {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < columns; ++j) {
+      const T deviation = static_cast<T>(samples[i * stride + j]) - shift[j];
+      sum[j] += deviation;
+      square_sum[j] += deviation * deviation;
+    }
+  }
+}
+
+}  // namespace vbp::kernels::reference
