@@ -55,7 +55,7 @@ inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
 }
 
 /// GELU(x) = x Phi(x) (Hendrycks and Gimpel 2016), as max(x, 0) - |x| Phi(-|x|), since the second term is
-/// small and smooth. float: absolute error below 2e-7, or 2 units in the last place where x > 2.
+/// small and smooth. float: the error is below 2e-7, or 2 units in the last place where x > 2.
 template <class Arch, class T>
 inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {
@@ -69,20 +69,27 @@ inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
                                       1.158936775e-02F,  1.410438094e-02F};
     constexpr float limit = 5.25F;
     const F magnitude = xsimd::abs(x);
-    const F u = multiply_add<Arch, float>(xsimd::min(magnitude, F(limit)), F(2.0F / limit), F(-1.0F));
+    // Beyond the limit |x| R(|x|) is nearly constant and gauss vanishes, though not to zero: a huge |x| as a
+    // factor would bring it back.
+    const F clipped = xsimd::min(magnitude, F(limit));
+    const F u = multiply_add<Arch, float>(clipped, F(2.0F / limit), F(-1.0F));
     const F gauss = exponential<Arch, float>(magnitude * magnitude * F(-0.5F));
-    return xsimd::max(x, F(0.0F)) - magnitude * gauss * polynomial<Arch>(u, kTail);
+    // With x as the second operand a NaN stays one.
+    return xsimd::max(F(0.0F), x) - clipped * gauss * polynomial<Arch>(u, kTail);
   }
 }
 
 /// The tanh approximation 0.5 x (1 + tanh(s (x + 0.044715 x^3))), s = sqrt(2 / pi), which equals
-/// x / (1 + exp(-2 s (x + 0.044715 x^3))).
+/// x / (1 + exp(-2 s (x + 0.044715 x^3))). float: the error is bounded as in gelu.
 template <class Arch, class T>
 inline Batch<Arch, T> gelu_tanh(const Batch<Arch, T>& x) noexcept {
   using B = Batch<Arch, T>;
   constexpr T twice_s = T(1.5957691216057307118);
-  const B inner = x * multiply_add<Arch, T>(x * x, B(T(-0.044715) * twice_s), B(-twice_s));
-  return x / (B(T(1)) + exponential<Arch, T>(inner));
+  // From here on downwards the result is zero in all but name, but a huge x would outgrow the largest
+  // divisor. With x as the second operand a NaN stays one.
+  const B clipped = xsimd::max(B(T(-40)), x);
+  const B inner = clipped * multiply_add<Arch, T>(clipped * clipped, B(T(-0.044715) * twice_s), B(-twice_s));
+  return clipped / (B(T(1)) + exponential<Arch, T>(inner));
 }
 
 }  // namespace vbp::kernels::detail
