@@ -27,19 +27,19 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
     alignas(64) T lane_values[static_cast<std::size_t>(lanes)];
     largest.store_aligned(lane_values);
     const T maximum = *std::max_element(lane_values, lane_values + lanes);
-    const B offset(-maximum * scale);
+    // The maximum is subtracted before scaling, which is exact for it: a rounded product of two would leave,
+    // of huge values, more than exp can take.
+    const auto power_of = [&](const B& x) { return exponential<Arch, T>((x - B(maximum)) * B(scale)); };
     B sums(T(0));
     for (std::ptrdiff_t j = 0; j < whole; j += lanes) {
-      const B power =
-          exponential<Arch, T>(multiply_add<Arch, T>(B::load_unaligned(row + j), B(scale), offset));
+      const B power = power_of(B::load_unaligned(row + j));
       power.store_unaligned(row + j);
       sums += power;
     }
     T sum = sum_lanes<Arch, T>(sums);
     if (whole < columns) {
       std::fill(rest + (columns - whole), rest + lanes, maximum);
-      exponential<Arch, T>(multiply_add<Arch, T>(B::load_aligned(rest), B(scale), offset))
-          .store_aligned(rest);
+      power_of(B::load_aligned(rest)).store_aligned(rest);
       for (std::ptrdiff_t j = whole; j < columns; ++j) sum += rest[j - whole];
       std::copy(rest, rest + (columns - whole), row + whole);
     }
