@@ -17,7 +17,7 @@ namespace vbp::kernels {
 using EpilogueKind = detail::EpilogueKind;
 
 /// bias: + bias; bias_gelu, bias_gelu_tanh: the activation of that; scaled_residual: residual + scale (. +
-/// bias). bias and scale are [columns] (null: 0 and 1); the residual is shaped like C and may be C.
+/// bias). bias and scale are [columns], the residual is shaped like C and may be C; null stands for 0, 1, 0.
 template <class T>
 using Epilogue = detail::EpilogueOperands<T>;
 

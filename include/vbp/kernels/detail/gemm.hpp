@@ -130,7 +130,9 @@ void store_tile(const T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns, std:
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       B residual(T(0));
       if constexpr (Kind == EpilogueKind::scaled_residual) {
-        residual = load(operands.residual + (first_row + i) * operands.residual_stride + column, T(0));
+        if (operands.residual != nullptr) {
+          residual = load(operands.residual + (first_row + i) * operands.residual_stride + column, T(0));
+        }
       }
       const B value =
           finish<Arch, T, Kind>(B::load_aligned(sums + i * Shape::columns + j), bias, scale, residual);
