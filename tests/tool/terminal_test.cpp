@@ -1,0 +1,93 @@
+#include <csignal>
+#include <string>
+
+#include "tool/tool.hpp"
+#include "vbp/io/calibration.hpp"
+
+namespace {
+
+using namespace vbp_test;
+
+/// Enough tokens that 26 images take a while.
+constexpr const char* kSlow = "--image-size=192";
+
+/// Runs on a terminal, and interrupts the work as soon as the first image is done.
+Outcome interrupt(const std::vector<std::string>& command, int signal = SIGINT) {
+  Process process(command, {.terminal = true});
+  process.wait_for(" 1/");
+  process.send(signal);
+  return process.wait();
+}
+
+}  // namespace
+
+TEST_CASE("progress is for terminals", "[terminal]") {
+  const Workplace at;
+  const auto shown = [](const auto&... arguments) {
+    const Outcome outcome = Process(tool_command(arguments...), {.terminal = true}).wait();
+    INFO(outcome.err);
+    CHECK(outcome.code == 0);
+    // Nothing of it is left on the screen.
+    CHECK(outcome.err.ends_with("\r\033[K"));
+    return outcome.err;
+  };
+  CHECK(contains(shown("eval", at.model, "--data", at.data), "evaluating [#######"));
+  CHECK(contains(shown("calibrate", at.model, "--data", at.data, "--out", at / "s"), "26/26"));
+  fs::rename(at.data / "class 0", at / "calibration");
+  const std::string text = shown("prune", at.model, "--calibrate", at / "calibration", "--evaluate", at.data,
+                                 "--rate", "0.5", "--out", at / "p");
+  for (const char* part : {"calibrating [", "4/4", "evaluating dense [", "evaluating pruned [", "22/22"}) {
+    CHECK(contains(text, part));
+  }
+  // Elsewhere stderr stays empty.
+  require_tool("eval", at.model, "--data", at.data);
+  require_tool("calibrate", at.model, "--data", at.data, "--out", at / "s");
+}
+
+TEST_CASE("an interrupted calibration keeps what it has seen, and goes on with the same bits", "[terminal]") {
+  const Workplace at;
+  const auto command = [&](const fs::path& out) {
+    return tool_command("calibrate", at.model, "--data", at.data, "--batch", "1", "--threads", "1", kSlow,
+                        "--out", out);
+  };
+  const Outcome outcome = interrupt(command(at / "stats"));
+  CHECK(outcome.code == 130);
+  CHECK(contains(outcome.err, "vbp: interrupted; " + (at / "stats").string() + " holds the "));
+  CHECK(contains(outcome.err, "--resume goes on from there"));
+  const std::size_t seen = vbp::io::Calibration::load(at / "stats").images.size();
+  CHECK(seen >= 1);
+  CHECK(seen < 26);
+
+  std::vector<std::string> resumed = command(at / "stats");
+  resumed.emplace_back("--resume");
+  CHECK(Process(resumed).wait().code == 0);
+  CHECK(Process(command(at / "whole")).wait().code == 0);
+  CHECK(read_text(at / "stats") == read_text(at / "whole"));
+}
+
+TEST_CASE("an interrupted pruning or evaluation writes nothing", "[terminal]") {
+  const Workplace at;
+  fs::create_directories(at / "other" / "images");
+  fs::copy_file(kGolden / "images" / "png_rgb.png", at / "other" / "images" / "1.png");
+  fs::remove(at.data / "class 6" / "png_rgb.png");
+  write_text(at / "out", "old");
+  write_text(at / "report", "old");
+  const auto before = snapshot(at.folder.path());
+  const auto command = [&](const auto&... arguments) {
+    return tool_command(arguments..., "--batch", "1", "--threads", "1", kSlow, "--json", at / "report");
+  };
+  for (const int signal : {SIGINT, SIGTERM}) {
+    for (const auto& interrupted :
+         {interrupt(command("prune", at.model, "--calibrate", at.data, "--rate", "0.5", "--out", at / "out"),
+                    signal),
+          interrupt(command("prune", at.model, "--calibrate", at / "other", "--evaluate", at.data, "--rate",
+                            "0.5", "--out", at / "out"),
+                    signal),
+          interrupt(command("eval", at.model, "--data", at.data), signal)}) {
+      CHECK(interrupted.code == 130);
+      CHECK(contains(interrupted.err, "vbp: interrupted; nothing was written"));
+      CHECK(interrupted.out.empty());
+    }
+  }
+  CHECK(snapshot(at.folder.path()) == before);
+}
