@@ -3,6 +3,7 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <system_error>
 
 #include "common.hpp"
 
@@ -46,6 +47,9 @@ int main(int argc, char** argv) {
     return fail(error.what(), 130);
   } catch (const std::bad_alloc&) {
     return fail("out of memory; a smaller --batch needs less", 1);
+  } catch (const std::system_error& error) {
+    const bool threads = error.code() == std::errc::resource_unavailable_try_again;
+    return fail(threads ? "the system starts no more threads; try fewer --threads" : error.what(), 1);
   } catch (const std::exception& error) {
     return fail(error.what(), 1);
   }

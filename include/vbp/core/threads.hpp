@@ -24,22 +24,23 @@ namespace vbp {
 /// What a body computes for index i must not depend on the thread, so results are the same for any size.
 class ThreadPool {
  public:
-  /// A pool of `threads` in all; 0 asks for one a hardware thread.
+  /// A pool of `threads` in all; 0 asks for one a hardware thread. Throws std::system_error if the system
+  /// does not start so many.
   explicit ThreadPool(int threads = 0) {
     if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     workers_.reserve(static_cast<std::size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    } catch (...) {
+      stop();
+      throw;
+    }
   }
 
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  ~ThreadPool() {
-    stop_.store(true, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
-    generation_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { stop(); }
 
   int size() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
@@ -71,6 +72,13 @@ class ThreadPool {
   // About 50 microseconds of spinning: longer than the gap between two loops of a forward pass, and
   // short enough that an idle pool costs nothing.
   static constexpr int kSpins = 2000;
+
+  void stop() noexcept {
+    stop_.store(true, std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
 
   template <class Body>
   static void call(Body& body, Index i, int worker) {
