@@ -95,12 +95,18 @@ void add_calibrate(CLI::App& app) {
   const auto options = std::make_shared<CalibrateOptions>();
   options->model.add_to(command);
   command.add_option("--data", options->data, "folder of images, searched recursively; no labels needed")
-      ->required();
-  command.add_option("--out", options->out, "the calibration file to write")->required();
+      ->required()
+      ->check(not_empty)
+      ->type_name("DIR");
+  command.add_option("--out", options->out, "the calibration file to write")
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
   command
       .add_option("--limit", options->limit,
                   "only N images, spread evenly over the sub-folders, the first of each in name order")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1))
+      ->type_name("N");
   command.add_flag("--resume", options->resume, "go on from the images that --out has seen");
   options->run.add_to(command);
   options->json.add_to(command);
@@ -110,8 +116,14 @@ void add_calibrate(CLI::App& app) {
 void add_merge(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("merge", "join calibration files of the same model");
   const auto options = std::make_shared<MergeOptions>();
-  command.add_option("STATS", options->files, "calibration files")->required();
-  command.add_option("--out", options->out, "the calibration file to write")->required();
+  command.add_option("STATS", options->files, "calibration files")
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
+  command.add_option("--out", options->out, "the calibration file to write")
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
   options->json.add_to(command);
   command.callback([options] { merge(*options); });
 }

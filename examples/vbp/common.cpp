@@ -1,10 +1,13 @@
 #include "common.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <limits>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -18,26 +21,49 @@ using vbp::Index;
 // ---- options
 // -----------------------------------------------------------------------------------------------
 
+const CLI::Validator not_empty(
+    [](const std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
+
+CLI::Validator whole_number(Index least, Index most) {
+  const auto check = [least, most](const std::string& text) {
+    Index number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    if (whole && number >= least && number <= most) return std::string();
+    const bool open = most == std::numeric_limits<Index>::max();
+    return '"' + text + "\" is no whole number from " + std::to_string(least) +
+           (open ? " up" : " to " + std::to_string(most));
+  };
+  return {check, ""};
+}
+
 void ModelOptions::add_to(CLI::App& app) {
   app.add_option("MODEL", file, "the model, a .safetensors file with timm's or Hugging Face's tensor names")
-      ->required();
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
   app.add_option("--set", settings,
-                 "a configuration value, KEY=VALUE, before all that the files say (vbp info lists them)")
-      ->take_all();
-  app.add_option("--image-size", image_size, "run at another image size: positions are interpolated");
+                 "a configuration value, before all that the files say; vbp info lists the keys")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  app.add_option("--image-size", image_size, "run at another image size: positions are interpolated")
+      ->check(whole_number(1))
+      ->type_name("N");
 }
 
 void RunOptions::add_to(CLI::App& app) {
-  app.add_option("--threads", threads, "threads of the model; default: one a hardware thread")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("--batch", batch, "images that go through the model together")
-      ->check(CLI::Range(Index{1}, Index{65536}))
-      ->capture_default_str();
+  app.add_option("--threads", threads, "threads of the model, at most 1024; default: one a hardware thread")
+      ->check(whole_number(1, 1024))
+      ->type_name("N");
+  app.add_option("--batch", batch, "images that go through the model together, at most 65536")
+      ->check(whole_number(1, 65536))
+      ->capture_default_str()
+      ->type_name("N");
   app.add_flag("--strict", strict, "stop at the first image that cannot be decoded");
 }
 
 void JsonOption::add_to(CLI::App& app) {
-  app.add_option("--json", file, "also write the report to this file");
+  app.add_option("--json", file, "also write the report to this file")->check(not_empty)->type_name("FILE");
 }
 
 void JsonOption::write(const Json& report) const {
@@ -53,22 +79,18 @@ int thread_count(const RunOptions& options) {
 
 vbp::VitCheckpoint load(const ModelOptions& options) {
   std::map<std::string, std::string> overrides;
+  const auto set = [&](const std::string& key, const std::string& value) {
+    if (!overrides.emplace(key, value).second) throw vbp::ValueError(key + " is set twice");
+  };
   for (const std::string& setting : options.settings) {
     const std::size_t equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw vbp::ValueError("--set takes KEY=VALUE, not \"" + setting + "\"");
     }
-    overrides[setting.substr(0, equals)] = setting.substr(equals + 1);
+    set(setting.substr(0, equals), setting.substr(equals + 1));
   }
-  vbp::VitCheckpoint checkpoint = vbp::load_vit(options.file, overrides);
-  if (options.image_size) {
-    checkpoint.model = vbp::with_image_size(std::move(checkpoint.model), *options.image_size);
-    checkpoint.preprocessing.image_size = *options.image_size;
-    for (vbp::ConfigValue& value : checkpoint.values) {
-      if (value.key == "image_size") value = {"image_size", std::to_string(*options.image_size), "option"};
-    }
-  }
-  return checkpoint;
+  if (options.image_size) set("image_size", std::to_string(*options.image_size));
+  return vbp::load_vit(options.file, overrides);
 }
 
 void require_writable(const fs::path& path, const fs::path& input) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +21,12 @@
 namespace tool {
 
 using Json = nlohmann::ordered_json;
+
+/// Options that do not go together; exit code 2, as for all that the command line itself says wrongly.
+class UsageError : public vbp::Error {
+ public:
+  using vbp::Error::Error;
+};
 
 /// The work was stopped by SIGINT or SIGTERM; main turns it into exit code 130.
 class Interrupted : public vbp::Error {
@@ -44,6 +51,11 @@ struct RunOptions {
 
   void add_to(CLI::App& app);
 };
+
+/// For file names: an empty one is a variable of a script that was never set, not a wish for nothing.
+extern const CLI::Validator not_empty;
+/// Whole numbers from `least` to `most`, in digits.
+CLI::Validator whole_number(vbp::Index least, vbp::Index most = std::numeric_limits<vbp::Index>::max());
 
 /// The threads that the options come to on this machine.
 int thread_count(const RunOptions& options);

@@ -45,11 +45,15 @@ void add_eval(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("eval", "top-1 and top-5 on a folder with one sub-folder a class");
   const auto options = std::make_shared<EvalOptions>();
   options->model.add_to(command);
-  command.add_option("--data", options->data, "folder of images, one sub-folder a class")->required();
+  command.add_option("--data", options->data, "folder of images, one sub-folder a class")
+      ->required()
+      ->check(not_empty)
+      ->type_name("DIR");
   command
       .add_option("--limit,--evaluate-limit", options->limit,
                   "only N images, spread evenly over the classes, the first of each in name order")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1))
+      ->type_name("N");
   options->run.add_to(command);
   options->json.add_to(command);
   command.callback([options] { run(*options); });

@@ -23,6 +23,14 @@ int fail(const std::string& reason, int code) {
   return code;
 }
 
+/// The exit code of a program that has said all.
+int end_of_output() {
+  std::cout.flush();
+  return std::cout ? 0 : fail("standard output cannot be written", 1);
+}
+
+constexpr const char* kHint = " (--help says more)";
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -30,7 +38,8 @@ int main(int argc, char** argv) {
   CLI::App app("Variance-Based Pruning of Vision Transformers: smaller and faster on the CPU you have.",
                "vbp");
   app.set_version_flag("--version", "vbp " VBP_VERSION);
-  app.require_subcommand(1);
+  // Not one as the least: a misspelt one would be said to be missing.
+  app.require_subcommand(0, 1);
   try {
     tool::add_info(app);
     tool::add_eval(app);
@@ -38,11 +47,14 @@ int main(int argc, char** argv) {
     tool::add_merge(app);
     tool::add_prune(app);
     app.parse(argc, argv);
-    std::cout.flush();
-    return std::cout ? 0 : fail("standard output cannot be written", 1);
+    if (app.get_subcommands().empty()) throw tool::UsageError("a subcommand is required");
+    return end_of_output();
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return fail(std::string(error.what()) + " (vbp --help lists the options)", 2);
+    if (error.get_exit_code() != 0) return fail(error.what() + std::string(kHint), 2);
+    app.exit(error);  // prints the help or the version
+    return end_of_output();
+  } catch (const tool::UsageError& error) {
+    return fail(error.what() + std::string(kHint), 2);
   } catch (const tool::Interrupted& error) {
     return fail(error.what(), 130);
   } catch (const std::bad_alloc&) {

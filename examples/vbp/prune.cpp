@@ -72,12 +72,10 @@ Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& laten
 void run(const PruneOptions& options) {
   require_writable(options.out, options.model.file);
   if (!options.json.file.empty()) require_writable(options.json.file, options.model.file);
-  if (options.calibrate.empty() == options.statistics.empty()) {
-    throw vbp::ValueError("give one of --calibrate DIR and --statistics FILE");
+  if (options.calibrate.empty() && options.statistics.empty()) {
+    throw UsageError("one of --calibrate and --statistics is required");
   }
-  if (options.limit && options.calibrate.empty()) throw vbp::ValueError("--limit needs --calibrate");
-  if (options.evaluate_limit && options.evaluate.empty())
-    throw vbp::ValueError("--evaluate-limit needs --evaluate");
+  if (!options.pruner.rate && !options.pruner.kept) throw UsageError("one of --rate and --keep is required");
   vbp::PrunerOptions pruner_options = options.pruner;
   pruner_options.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
   const vbp::VariancePruner pruner(pruner_options);
@@ -202,13 +200,24 @@ void add_prune(CLI::App& app) {
       *app.add_subcommand("prune", "remove the hidden neurons that vary least, fold their means");
   const auto options = std::make_shared<PruneOptions>();
   options->model.add_to(command);
-  command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
-  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge");
+  const auto calibrate =
+      command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
+  calibrate->check(not_empty)->type_name("DIR");
+  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge")
+      ->check(not_empty)
+      ->type_name("FILE")
+      ->excludes(calibrate);
   const auto rate =
       command.add_option("--rate", options->pruner.rate, "share of all hidden neurons to remove, 0 to 1");
-  const auto keep = command.add_option("--keep", options->pruner.kept, "hidden neurons that stay, in all");
-  rate->excludes(keep);
-  command.add_option("--out", options->out, "the pruned model to write")->required();
+  rate->check(not_empty)->type_name("R");
+  command.add_option("--keep", options->pruner.kept, "hidden neurons that stay, in all")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->excludes(rate);
+  command.add_option("--out", options->out, "the pruned model to write")
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
   command.add_option("--method", options->method, "vbp: the paper's")
       ->check(CLI::IsMember({"vbp"}))
       ->capture_default_str();
@@ -217,20 +226,37 @@ void add_prune(CLI::App& app) {
       ->check(CLI::IsMember({"global", "block"}))
       ->capture_default_str();
   command.add_option("--min-width", options->pruner.min_width, "no block becomes narrower")
+      ->check(whole_number(1))
+      ->type_name("N")
       ->capture_default_str();
-  command.add_option("--max-width", options->pruner.max_width, "no block stays wider");
+  command.add_option("--max-width", options->pruner.max_width, "no block stays wider")
+      ->check(whole_number(1))
+      ->type_name("N");
   command.add_option("--multiple-of", options->pruner.multiple, "widths of cut blocks are multiples of this")
+      ->check(whole_number(1))
+      ->type_name("N")
       ->capture_default_str();
   command
-      .add_option("--exclude", options->pruner.exclude, "a block that keeps everything, for example blocks.0")
-      ->take_all();
-  command.add_option("--evaluate", options->evaluate, "measure top-1 before and after on this folder");
-  command.add_option("--limit", options->limit, "calibrate on N images, spread evenly over the sub-folders")
-      ->check(CLI::PositiveNumber);
+      .add_option("--exclude", options->pruner.exclude,
+                  "a block that keeps everything, for example blocks.0; may be repeated")
+      ->allow_extra_args(false)
+      ->check(not_empty)
+      ->type_name("NAME");
+  const auto evaluate =
+      command.add_option("--evaluate", options->evaluate, "measure top-1 before and after on this folder");
+  evaluate->check(not_empty)->type_name("DIR");
+  command
+      .add_option("--limit", options->limit,
+                  "calibrate on N images, spread evenly over the sub-folders, the first of each")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->needs(calibrate);
   command
       .add_option("--evaluate-limit", options->evaluate_limit,
-                  "evaluate on N images, spread over the classes")
-      ->check(CLI::PositiveNumber);
+                  "evaluate on N images, spread evenly over the classes, the first of each")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->needs(evaluate);
   options->run.add_to(command);
   options->json.add_to(command);
   command.callback([options] { run(*options); });

@@ -1,4 +1,7 @@
+#include <initializer_list>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "tool/tool.hpp"
 
@@ -6,7 +9,160 @@ namespace {
 
 using namespace vbp_test;
 
+using Arguments = std::vector<std::string>;
+
+/// A workplace with outputs of an earlier run and statistics, none of which a refusal may touch.
+struct Refusals : Workplace {
+  std::string statistics = (folder / "statistics").string();
+  std::string out = (folder / "out").string();
+  std::string report = (folder / "report.json").string();
+
+  Refusals() {
+    require_tool("calibrate", model, "--data", data, "--out", statistics);
+    write_text(out, "the old output");
+    write_text(report, "the old report");
+    before_ = snapshot(folder.path());
+  }
+
+  /// A prune that would work, and more options.
+  Arguments prune(const Arguments& more) const {
+    Arguments arguments{"prune", model.string(), "--statistics", statistics, "--out", out, "--json", report};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  /// What was made since belongs to the test.
+  void take_as_given() { before_ = snapshot(folder.path()); }
+
+  void check(const Arguments& arguments, int code, std::initializer_list<std::string> parts) const {
+    Arguments command{VBP_TOOL};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    std::string line;
+    for (const std::string& argument : arguments) line += ' ' + argument;
+    INFO("vbp" << line);
+    check_refusal(Process(command).wait(), code, parts);
+    CHECK(snapshot(folder.path()) == before_);
+  }
+
+ private:
+  std::map<std::string, std::string> before_;
+};
+
 }  // namespace
+
+TEST_CASE("a wrong command line is refused with exit code 2", "[refusal]") {
+  const Refusals at;
+  const std::string model = at.model.string(), data = at.data.string();
+  at.check({}, 2, {"a subcommand is required"});
+  at.check({"shrink"}, 2, {"shrink"});
+  at.check({"info"}, 2, {"MODEL is required"});
+  at.check({"info", ""}, 2, {"MODEL: is empty"});
+  at.check({"info", model, model}, 2, {model});
+  at.check({"info", model, "--heads", "3"}, 2, {"--heads"});
+  at.check({"info", model, "--json"}, 2, {"--json"});
+  at.check({"info", model, "--json", ""}, 2, {"--json: is empty"});
+  at.check({"info", model, "--image-size", "0"}, 2, {"--image-size: \"0\" is no whole number from 1 up"});
+  at.check({"info", model, "--image-size", "2.5"}, 2, {"--image-size: \"2.5\""});
+  at.check({"eval", model}, 2, {"--data is required"});
+  at.check({"eval", model, "--data", ""}, 2, {"--data: is empty"});
+  at.check({"eval", model, "--data", data, "--limit", "-3"}, 2, {"--limit: \"-3\""});
+  at.check({"eval", model, "--data", data, "--limit", "99999999999999999999"}, 2, {"--limit: \"9999"});
+  at.check({"eval", model, "--data", data, "--threads", "0"}, 2, {"--threads: \"0\"", "from 1 to 1024"});
+  at.check({"eval", model, "--data", data, "--threads", "1025"}, 2, {"--threads: \"1025\""});
+  at.check({"eval", model, "--data", data, "--batch", "65537"}, 2, {"--batch: \"65537\"", "from 1 to 65536"});
+  at.check({"calibrate", model, "--data", data}, 2, {"--out is required"});
+  at.check({"calibrate", model, "--data", data, "--out", ""}, 2, {"--out: is empty"});
+  at.check({"merge", "--out", at.out}, 2, {"STATS is required"});
+  at.check({"merge", at.statistics}, 2, {"--out is required"});
+  at.check({"prune", model, "--rate", "0.5", "--out", at.out}, 2, {"one of --calibrate and --statistics"});
+  at.check(at.prune({"--rate", "0.5", "--calibrate", data}), 2, {"--calibrate", "--statistics"});
+  at.check(at.prune({}), 2, {"one of --rate and --keep"});
+  at.check(at.prune({"--rate", ""}), 2, {"--rate: is empty"});
+  at.check(at.prune({"--rate", "half"}), 2, {"--rate", "half"});
+  at.check(at.prune({"--rate", "0.5", "--rate", "0.6"}), 2, {"--rate"});
+  at.check(at.prune({"--rate", "0.5", "--keep", "40"}), 2, {"--keep", "--rate"});
+  at.check(at.prune({"--keep", "0"}), 2, {"--keep: \"0\""});
+  for (const char* option : {"--min-width", "--max-width", "--multiple-of"}) {
+    for (const char* number : {"0", "-1", "1e3", "", "99999999999999999999"}) {
+      at.check(at.prune({"--rate", "0.5", option, number}), 2, {option + std::string(": \"") + number + '"'});
+    }
+  }
+  at.check(at.prune({"--rate", "0.5", "--method", "magic"}), 2, {"--method", "magic"});
+  at.check(at.prune({"--rate", "0.5", "--scope", "layer"}), 2, {"--scope", "layer"});
+  at.check(at.prune({"--rate", "0.5", "--exclude", ""}), 2, {"--exclude: is empty"});
+  at.check(at.prune({"--rate", "0.5", "--evaluate", ""}), 2, {"--evaluate: is empty"});
+  at.check(at.prune({"--rate", "0.5", "--limit", "3"}), 2, {"--limit", "--calibrate"});
+  at.check(at.prune({"--rate", "0.5", "--evaluate-limit", "3"}), 2, {"--evaluate-limit", "--evaluate"});
+}
+
+TEST_CASE("rates and widths that cannot be are refused", "[refusal]") {
+  const Refusals at;
+  for (const char* rate : {"nan", "inf", "-inf", "-1", "-0.001", "1", "2", "1e308"}) {
+    at.check(at.prune({"--rate", rate}), 1, {"rate ", "is outside [0, 1)"});
+  }
+  at.check(at.prune({"--rate", "0.5", "--min-width", "49"}), 1, {"minimum width 49", "at most 0 can go"});
+  at.check(at.prune({"--rate", "0.5", "--min-width", "9223372036854775807"}), 1, {"at most 0 can go"});
+  at.check(at.prune({"--rate", "0.9"}), 1,
+           {"cannot remove 86 of 96", "minimum width 16", "at most 64 can go"});
+  at.check(at.prune({"--rate", "0.5", "--max-width", "15"}), 1, {"maximum width 15", "minimum width 16"});
+  at.check(at.prune({"--rate", "0.1", "--max-width", "40"}), 1, {"maximum width 40", "at least 16 must go"});
+  at.check(at.prune({"--keep", "97"}), 1, {"cannot keep 97 of 96"});
+  at.check(at.prune({"--rate", "0.5", "--exclude", "blocks.2"}), 1,
+           {"no block is named blocks.2; there are blocks.0, blocks.1"});
+  at.check(at.prune({"--rate", "0.5", "--exclude", "blocks.0"}), 1,
+           {"the excluded blocks", "at most 32 can go"});
+}
+
+TEST_CASE("settings that make no sense are refused", "[refusal]") {
+  const Refusals at;
+  const std::string model = at.model.string();
+  const auto check = [&](const std::string& setting, std::initializer_list<std::string> parts) {
+    at.check({"info", model, "--set", setting, "--json", at.report}, 1, parts);
+  };
+  check("nonsense", {"--set takes KEY=VALUE, not \"nonsense\""});
+  check("=3", {"--set takes KEY=VALUE, not \"=3\""});
+  check("nonsense=3", {"unknown option \"nonsense\"", "num_heads"});
+  check("num_heads=", {"num_heads", "\"\""});
+  check("num_heads=7", {"num_heads", "\"7\" heads do not divide a width of 24"});
+  check("num_heads=0", {"num_heads"});
+  check("num_heads=-2", {"num_heads", "not a whole number"});
+  check("num_heads=two", {"num_heads", "\"two\""});
+  check("layer_norm_eps=0", {"layer_norm_eps"});
+  check("layer_norm_eps=1e999", {"layer_norm_eps"});
+  check("mean=nan", {"mean", "\"nan\""});
+  check("std=0,0,0", {"std", "not positive"});
+  check("std=1,2", {"std"});
+  check("crop_pct=2", {"crop_pct"});
+  check("activation=relu", {"activation", "\"relu\""});
+  check("dim=32", {model + ": dim is \"32\" (option)", "24"});
+  check("image_size=17", {"image_size", "no positive multiple of the patch size 4"});
+  at.check({"info", model, "--image-size", "17"}, 1,
+           {"image_size", "no positive multiple of the patch size 4"});
+  // A slip of some digits takes no memory.
+  at.check({"info", model, "--image-size", "1000000"}, 1, {"image_size", "256 patches on a side"});
+  at.check({"info", model, "--set", "num_heads=2", "--set", "num_heads=3"}, 1, {"num_heads is set twice"});
+  at.check({"info", model, "--set", "image_size=24", "--image-size", "32"}, 1, {"image_size is set twice"});
+}
+
+TEST_CASE("options that may be repeated take one value at a time", "[refusal]") {
+  Refusals at;
+  // Neither takes the model for a second value.
+  require_tool("info", "--set", "num_heads=3", at.model);
+  require_tool("prune", "--exclude", "blocks.0", at.model, "--statistics", at.statistics, "--rate", "0.1",
+               "--out", at.out);
+}
+
+TEST_CASE("output that cannot be shown is an error", "[refusal]") {
+  if (!fs::exists("/dev/full")) {
+    WARN("skipped: there is no /dev/full");
+    return;
+  }
+  const Workplace at;
+  for (const auto& command : {tool_command("info", at.model), tool_command("--help"),
+                              tool_command("--version"), tool_command("eval", at.model, "--data", at.data)}) {
+    check_refusal(Process(command, {.out = "/dev/full"}).wait(), 1, {"standard output cannot be written"});
+  }
+}
 
 TEST_CASE("more threads than the system starts are refused", "[refusal]") {
   const Workplace at;
@@ -17,5 +173,6 @@ TEST_CASE("more threads than the system starts are refused", "[refusal]") {
     return;
   }
   const auto command = tool_command("eval", at.model, "--data", at.data, "--threads", "1000");
-  check_refusal(Process(command, {.memory_bytes = memory}).wait(), 1, {"starts no more threads", "--threads"});
+  check_refusal(Process(command, {.memory_bytes = memory}).wait(), 1,
+                {"starts no more threads", "--threads"});
 }
