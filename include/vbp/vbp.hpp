@@ -6,6 +6,7 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/progress.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/core/text.hpp"
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/calibration.hpp"

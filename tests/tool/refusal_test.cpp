@@ -98,7 +98,9 @@ TEST_CASE("a wrong command line is refused with exit code 2", "[refusal]") {
 TEST_CASE("rates and widths that cannot be are refused", "[refusal]") {
   const Refusals at;
   for (const char* rate : {"nan", "inf", "-inf", "-1", "-0.001", "1", "2", "1e308"}) {
-    at.check(at.prune({"--rate", rate}), 1, {"rate ", "is outside [0, 1)"});
+    at.check(at.prune({"--rate", rate}), 1,
+             {"vbp: rate " + std::string(rate == std::string("1e308") ? "1e+308" : rate) +
+              " is outside [0, 1)\n"});
   }
   at.check(at.prune({"--rate", "0.5", "--min-width", "49"}), 1, {"minimum width 49", "at most 0 can go"});
   at.check(at.prune({"--rate", "0.5", "--min-width", "9223372036854775807"}), 1, {"at most 0 can go"});

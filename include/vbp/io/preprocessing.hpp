@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/text.hpp"
 #include "vbp/core/types.hpp"
 
 namespace vbp::io {
@@ -87,16 +87,10 @@ struct Preprocessing {
 
 namespace detail {
 
-inline std::string shortest(double value) {
-  std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  return {text.data(), end};
-}
-
 inline void append_triple(std::string& text, const std::array<double, 3>& values) {
   for (std::size_t i = 0; i < 3; ++i) {
     text += i == 0 ? "[" : ",";
-    text += shortest(values[i]);
+    text += shortest_text(values[i]);
   }
   text += "]";
 }
@@ -107,7 +101,7 @@ inline std::string Preprocessing::to_string() const {
   std::string text = "{\"image_size\":";
   text += std::to_string(image_size);
   text += ",\"crop_pct\":";
-  text += detail::shortest(crop_pct);
+  text += shortest_text(crop_pct);
   text += ",\"interpolation\":\"";
   text += name_of(interpolation);
   text += "\",\"crop_mode\":\"";
@@ -130,17 +124,16 @@ inline void validate(const Preprocessing& preprocessing) {
                      std::to_string(kLargest));
   }
   if (!(p.crop_pct > 0.0 && p.crop_pct <= 1.0)) {
-    throw ValueError("crop_pct " + detail::shortest(p.crop_pct) + " is not above 0 and at most 1");
+    throw ValueError("crop_pct " + shortest_text(p.crop_pct) + " is not above 0 and at most 1");
   }
   if (static_cast<double>(p.image_size) / p.crop_pct > 1e6) {
-    throw ValueError("crop_pct " + detail::shortest(p.crop_pct) + " is too small for image size " +
+    throw ValueError("crop_pct " + shortest_text(p.crop_pct) + " is too small for image size " +
                      std::to_string(p.image_size));
   }
   for (std::size_t channel = 0; channel < 3; ++channel) {
     if (!std::isfinite(p.mean[channel])) throw ValueError("preprocessing mean is not finite");
     if (!(std::isfinite(p.std[channel]) && p.std[channel] > 0.0)) {
-      throw ValueError("preprocessing std " + detail::shortest(p.std[channel]) +
-                       " is not positive and finite");
+      throw ValueError("preprocessing std " + shortest_text(p.std[channel]) + " is not positive and finite");
     }
   }
 }

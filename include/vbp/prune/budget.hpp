@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/text.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/prune/options.hpp"
 
@@ -28,7 +29,7 @@ inline void require_options(const PrunerOptions& options) {
     throw ValueError("give either a rate or a kept count to prune to");
   }
   if (options.rate && !(*options.rate >= 0.0 && *options.rate < 1.0)) {
-    throw ValueError("rate " + std::to_string(*options.rate) + " is outside [0, 1)");
+    throw ValueError("rate " + shortest_text(*options.rate) + " is outside [0, 1)");
   }
   if (options.kept && *options.kept < 1) {
     throw ValueError("kept count " + std::to_string(*options.kept) + " is not positive");
