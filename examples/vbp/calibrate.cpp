@@ -56,8 +56,8 @@ void run(const CalibrateOptions& options) {
   report["blocks"] = blocks_of(result.calibration);
   report_skipped(result.skipped, report);
   options.json.write(report);
-  std::cout << "statistics of " << result.calibration.images.size() << " images in " << options.out << ", "
-            << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n";
+  std::cout << "statistics of " << result.calibration.images.size() << " images in " << printable(options.out)
+            << ", " << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n";
 }
 
 struct MergeOptions {
@@ -85,7 +85,7 @@ void merge(const MergeOptions& options) {
   report["images"] = merged.images.size();
   report["blocks"] = blocks_of(merged);
   options.json.write(report);
-  std::cout << "statistics of " << merged.images.size() << " images in " << options.out << '\n';
+  std::cout << "statistics of " << merged.images.size() << " images in " << printable(options.out) << '\n';
 }
 
 }  // namespace

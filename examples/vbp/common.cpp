@@ -157,12 +157,13 @@ void ProgressBar::show(std::int64_t done, std::int64_t total) {
 void report_skipped(const Skipped& skipped, Json& report) {
   report["failures"] = Json::array();
   for (const auto& [path, reason] : skipped.failures) {
-    std::cerr << "vbp: left out: " << path.string() << ": " << reason << '\n';
+    std::cerr << "vbp: left out: " << printable(path.string() + ": " + reason) << '\n';
     report["failures"].push_back({{"file", path.string()}, {"reason", reason}});
   }
   report["duplicates"] = Json::array();
   for (const fs::path& path : skipped.duplicates) {
-    std::cerr << "vbp: left out: " << path.string() << ": has the content of an image seen before\n";
+    std::cerr << "vbp: left out: " << printable(path.string())
+              << ": has the content of an image seen before\n";
     report["duplicates"].push_back(path.string());
   }
 }
@@ -206,17 +207,49 @@ std::string change(double before, double after) {
   return text;
 }
 
+std::string printable(const std::string& text) {
+  std::string shown;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // the control characters U+0080 to U+009F
+      shown += '?';
+      ++i;
+    } else if (byte == '\n' || byte == '\r' || byte == '\t') {
+      shown += ' ';
+    } else {
+      shown += byte < 0x20 || byte == 0x7f ? '?' : text[i];
+    }
+  }
+  return shown;
+}
+
+namespace {
+
+/// Characters of a UTF-8 text; of its bytes, those that begin one.
+std::size_t length_of(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
+}
+
 void Table::print() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t j = 0; j < row.size(); ++j) widths[j] = std::max(widths[j], row[j].size());
+    for (std::size_t j = 0; j < row.size(); ++j) widths[j] = std::max(widths[j], length_of(row[j]));
   }
   for (const auto& row : rows_) {
     std::string line;
     for (std::size_t j = 0; j < row.size(); ++j) {
-      const std::string padding(widths[j] - row[j].size(), ' ');
-      line += j == 0 ? row[j] + padding : "  " + padding + row[j];
+      const std::string padding(widths[j] - length_of(row[j]), ' ');
+      line += (j == 0 ? "" : "  ") + (j < text_columns_ ? row[j] + padding : padding + row[j]);
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();
     std::cout << line << '\n';

@@ -2,6 +2,7 @@
 /// What the subcommands share: options, the model, and the two loops over images.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -167,14 +168,22 @@ std::string scaled(double number);
 std::string change(double before, double after);
 std::string fixed(double value, int digits);
 
-/// A table on stdout: the first column left, the others right; rows as they come.
+/// A text from a file, or its name, as a terminal may see it: on one line, and without control characters,
+/// which could do anything to the screen.
+std::string printable(const std::string& text);
+
+/// A table on stdout: the first `text_columns` columns left, the others right; rows as they come.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  explicit Table(std::vector<std::string> header, std::size_t text_columns = 1)
+      : text_columns_(text_columns) {
+    add(std::move(header));
+  }
+  void add(std::vector<std::string> row);
   void print() const;
 
  private:
+  std::size_t text_columns_;
   std::vector<std::vector<std::string>> rows_;
 };
 

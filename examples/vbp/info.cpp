@@ -12,6 +12,15 @@ struct InfoOptions {
   JsonOption json;
 };
 
+/// A thousand class names are not for people; whole characters, where the text is UTF-8.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t longest = 60;
+  if (text.size() <= longest) return text;
+  std::size_t end = longest;
+  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
+  return text.substr(0, end) + "...";
+}
+
 void run(const InfoOptions& options) {
   const vbp::VitCheckpoint checkpoint = load(options.model);
   const vbp::VitConfig& config = checkpoint.model.config;
@@ -41,20 +50,17 @@ void run(const InfoOptions& options) {
   report["ignored"] = checkpoint.ignored;
   options.json.write(report);
 
-  std::cout << options.model.file << ": "
-            << (config.architecture.empty() ? "Vision Transformer" : config.architecture) << "\n\n";
-  Table values({"setting", "value", "origin"});
-  for (const vbp::ConfigValue& value : checkpoint.values) {
-    constexpr std::size_t longest = 60;
-    const bool is_long = value.value.size() > longest;
-    values.add({value.key, is_long ? value.value.substr(0, longest) + "..." : value.value, value.origin});
-  }
+  const std::string kind = config.architecture.empty() ? "Vision Transformer" : config.architecture;
+  std::cout << printable(options.model.file + ": " + kind) << "\n\n";
+  Table values({"setting", "value", "origin"}, 3);
+  for (const vbp::ConfigValue& value : checkpoint.values)
+    values.add({value.key, shortened(value.value), value.origin});
   for (const std::string& key : checkpoint.unresolved)
     values.add({key, "?", "unknown: needed to run, --set " + key + "=..."});
   values.print();
-  for (const std::string& name : checkpoint.ignored) std::cout << "not used: " << name << '\n';
+  for (const std::string& name : checkpoint.ignored) std::cout << "not used: " << printable(name) << '\n';
   std::cout << '\n';
-  Table layers({"layer", "kind", "parameters", "MACs"});
+  Table layers({"layer", "kind", "parameters", "MACs"}, 2);
   for (const vbp::LayerCost& layer : cost.layers) {
     layers.add({layer.name, layer.kind, grouped(layer.parameters), grouped(layer.macs)});
   }

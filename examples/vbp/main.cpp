@@ -9,17 +9,8 @@
 
 namespace {
 
-/// Errors are one line: what a library put on several is joined.
-std::string one_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  for (char& letter : text) {
-    if (letter == '\n' || letter == '\r') letter = ' ';
-  }
-  return text;
-}
-
 int fail(const std::string& reason, int code) {
-  std::cerr << "vbp: " << one_line(reason) << '\n';
+  std::cerr << "vbp: " << tool::printable(reason) << '\n';
   return code;
 }
 

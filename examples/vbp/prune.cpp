@@ -190,7 +190,7 @@ void run(const PruneOptions& options) {
     }
   }
   table.print();
-  std::cout << "\nwritten: " << options.out << '\n';
+  std::cout << "\nwritten: " << printable(options.out) << '\n';
 }
 
 }  // namespace

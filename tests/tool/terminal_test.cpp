@@ -91,3 +91,44 @@ TEST_CASE("an interrupted pruning or evaluation writes nothing", "[terminal]") {
   }
   CHECK(snapshot(at.folder.path()) == before);
 }
+
+TEST_CASE("what files hold and are called cannot write to the screen", "[terminal]") {
+  const Workplace at;
+  // Clears the screen; the second is one character in UTF-8.
+  const std::string clear = "\033[2J", clear_in_one =
+                                           "\xc2\x9b"
+                                           "2J";
+  RawModel raw(at.model);
+  raw.metadata()["architecture"] = "evil" + clear + "\nname" + clear_in_one;
+  raw.write(at.model);
+  const std::string text = require_tool("info", at.model);
+  CHECK(contains(text, ": evil?[2J name?2J\n"));
+  CHECK(contains(text, "\narchitecture        evil?[2J name?2J "));
+
+  const fs::path image = at.data / "class 0" / ("new\nline" + clear + ".png"),
+                 model = at / ("no\nmodel" + clear);
+  write_text(image, "no image");
+  const Outcome outcome = run_tool("eval", at.model, "--data", at.data);
+  CHECK(outcome.code == 0);
+  CHECK(contains(outcome.err, "/new line?[2J.png: neither a JPEG nor a PNG image\n"));
+  check_refusal(run_tool("info", model), 1, {"/no model?[2J: cannot be read"});
+  const std::string done =
+      require_tool("calibrate", at.model, "--data", at.data / "class 1", "--out", at / ("out" + clear));
+  CHECK(contains(done, "/out?[2J, "));
+}
+
+TEST_CASE("tables are aligned in any script", "[terminal]") {
+  const Workplace at;
+  RawModel raw(at.model);
+  // The sixtieth byte is the first half of a character.
+  raw.metadata()["class_names"] = R"(["ää","ääääääääääääääääääääääääääääää","c","d","e","f","g"])";
+  raw.metadata()["architecture"] = "猫";
+  raw.write(at.model);
+  const std::string text = require_tool("info", at.model);
+  std::string shown = R"(["ää",")";
+  for (int i = 0; i < 25; ++i) shown += "ä";
+  CHECK(contains(text, "\nclass_names         " + shown + "...  metadata\n"));
+  // The longest value is 35 characters, of 62 bytes.
+  CHECK(contains(text, "\narchitecture        猫" + std::string(34 + 2, ' ') + "metadata\n"));
+  CHECK(contains(text, "\nblocks.0.attn       attention                 0   13,872\n"));
+}
