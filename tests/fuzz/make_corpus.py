@@ -141,6 +141,20 @@ def count(value):
     return ("I64", [1], struct.pack("<q", value))
 
 
+def covariances(**tensors):
+    """The moments "variance,covariance" of two samples each side of the mean, features independent."""
+    moments = {
+        "b.shift": ("F32", [2], struct.pack("<2f", 0.5, -1.0)),
+        "b.sum": ("F64", [2], doubles(0, 0)),
+        "b.products": ("F64", [3], doubles(0, 0, 4)),
+        "a.shift": ("F32", [3], struct.pack("<3f", 1, 2, 2)),
+        "a.sum": ("F64", [3], doubles(0, 0, 6)),
+        "a.products": ("F64", [6], doubles(1, 0, 0, 1, 0, 7)),
+    }
+    moments.update({name.replace("_", "."): tensor for name, tensor in tensors.items()})
+    return calibration_file({"moments": "variance,covariance"}, moments)
+
+
 def calibration():
     nan, infinity = float("nan"), float("inf")
     yield "valid", calibration_file()
@@ -162,8 +176,15 @@ def calibration():
     yield "no_metadata", file_bytes({})
     yield "version_2", calibration_file({"version": "2"})
     yield "version_missing", calibration_file({"version": None})
-    yield "moments_unknown", calibration_file({"moments": "variance,covariance"})
+    yield "moments_unknown", calibration_file({"moments": "variance,kurtosis"})
     yield "moments_missing", calibration_file({"moments": None})
+    yield "valid_covariance", covariances()
+    yield "covariance_missing", covariances(a_shift=None)
+    yield "covariance_not_announced", calibration_file(tensors={"a.products": ("F64", [6], doubles(1, 0, 0, 1, 0, 1))})
+    yield "products_short", covariances(a_products=("F64", [5], doubles(1, 0, 0, 1, 0)))
+    yield "products_nan", covariances(a_products=("F64", [6], doubles(1, 0, nan, 1, 0, 7)))
+    yield "shift_double", covariances(a_shift=("F64", [3], doubles(1, 2, 2)))
+    yield "shift_other_width", covariances(a_shift=("F32", [2], bytes(8)), a_products=("F64", [3], doubles(1, 0, 1)))
     yield "model_short", calibration_file({"model": "0011"})
     yield "model_not_hex", calibration_file({"model": "g" * 32})
     yield "preprocessing_missing", calibration_file({"preprocessing": None})

@@ -3,8 +3,10 @@
 ///
 /// It is a safetensors file. Metadata: format "vbp-calibration", version "1", model (fingerprint),
 /// model_name, preprocessing, blocks (JSON list of names, in order), moments (what is kept of each block,
-/// "variance"). Tensors: images U8 [n, 16], and of each block NAME.mean and NAME.m2, F64 [features],
-/// NAME.count, I64 [1].
+/// "variance" or "variance,covariance"). Tensors: images U8 [n, 16], and of each block NAME.mean and NAME.m2,
+/// F64 [features], NAME.count, I64 [1]; with covariances also NAME.shift, F32 [features], NAME.sum, F64
+/// [features], and NAME.products, F64 [features (features + 1) / 2], the upper triangle row by row of
+/// sum (x - shift)(x - shift)^T.
 
 #include <algorithm>
 #include <cstddef>
@@ -24,13 +26,15 @@
 #include "vbp/core/types.hpp"
 #include "vbp/io/hash.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/stats/covariance.hpp"
 #include "vbp/stats/statistics.hpp"
 
 namespace vbp::io {
 
 /// Statistics of the blocks of one model under one preprocessing, and the images that they come from.
-/// `names` and `statistics` go together; `preprocessing` is any text, compared letter by letter;
-/// `model_name` is for people. Each image gives a block the same number of samples.
+/// `names` and `statistics` go together; `covariances` is empty or of the same samples, one a block;
+/// `preprocessing` is any text, compared letter by letter; `model_name` is for people. Each image gives a
+/// block the same number of samples.
 struct Calibration {
   Hash128 model;
   std::string preprocessing;
@@ -38,13 +42,17 @@ struct Calibration {
   std::vector<Hash128> images;
   std::vector<std::string> names;
   std::vector<Statistics<double>> statistics;
+  std::vector<Covariance<float>> covariances = {};
+
+  /// What is kept of each block: "variance" or "variance,covariance".
+  std::string moments() const { return covariances.empty() ? "variance" : "variance,covariance"; }
 
   /// Throws ValueError, naming the block or the image, unless names are distinct, one a block, no image is
   /// counted twice, and each block's samples are a multiple of the images.
   void validate() const;
 
   /// Adds what `other` has seen. Throws ValueError, and changes nothing, if one of the two is not valid, if
-  /// it is of another model, preprocessing or set of blocks, or if an image is in both.
+  /// it is of another model, preprocessing, set of blocks or of moments, or if an image is in both.
   void merge(const Calibration& other);
 
   /// Writes the file atomically; throws ValueError if it is not valid, and FileError.
@@ -63,8 +71,6 @@ namespace detail {
 
 inline constexpr std::string_view kCalibrationFormat = "vbp-calibration";
 inline constexpr std::string_view kCalibrationVersion = "1";
-/// The moments of this version; a later one would write "variance,covariance" and add tensors.
-inline constexpr std::string_view kCalibrationMoments = "variance";
 
 inline void require_distinct(const std::vector<std::string>& names) {
   if (names.empty()) throw ValueError("a calibration needs at least one block");
@@ -142,6 +148,45 @@ inline Statistics<double> calibration_statistics(const SafetensorsFile& file, co
   }
 }
 
+inline Covariance<float> calibration_covariance(const SafetensorsFile& file, const std::string& name,
+                                                std::int64_t count) {
+  const TensorView& shift = file.tensor(name + ".shift");
+  if (shift.dtype != Dtype::F32 || shift.shape.size() != 1) {
+    throw FileError(file.path(), "tensor " + name_text(name + ".shift") + ": has shape " +
+                                     shape_text(shift.shape) + " of " + std::string(dtype_name(shift.dtype)) +
+                                     " where [features] of F32 is needed");
+  }
+  const Vector<double> triangle = calibration_vector(file, name + ".products");
+  const Index features = shift.shape[0];
+  if (triangle.size() != features * (features + 1) / 2) {
+    throw FileError(file.path(), "tensor " + name_text(name + ".products") + ": holds " +
+                                     std::to_string(triangle.size()) + " products of " +
+                                     std::to_string(features) + " features");
+  }
+  Matrix<double> products = Matrix<double>::Zero(features, features);
+  for (Index i = 0, next = 0; i < features; next += features - i++) {
+    products.row(i).tail(features - i) = triangle.segment(next, features - i).transpose();
+  }
+  try {
+    return Covariance<float>::from_sums(count, to<float>(shift), calibration_vector(file, name + ".sum"),
+                                        std::move(products));
+  } catch (const FileError&) {
+    throw;
+  } catch (const Error& error) {
+    throw FileError(file.path(), "block " + name_text(name) + ": " + error.what());
+  }
+}
+
+/// The upper triangle, row by row.
+inline Vector<double> calibration_triangle(const Matrix<double>& products) {
+  const Index features = products.rows();
+  Vector<double> triangle(features * (features + 1) / 2);
+  for (Index i = 0, next = 0; i < features; next += features - i++) {
+    triangle.segment(next, features - i) = products.row(i).tail(features - i).transpose();
+  }
+  return triangle;
+}
+
 }  // namespace detail
 
 inline void Calibration::validate() const {
@@ -149,6 +194,20 @@ inline void Calibration::validate() const {
   if (names.size() != statistics.size()) {
     throw ValueError("a calibration of " + std::to_string(names.size()) + " names and " +
                      std::to_string(statistics.size()) + " statistics");
+  }
+  if (!covariances.empty() && covariances.size() != names.size()) {
+    throw ValueError("a calibration of " + std::to_string(names.size()) + " names and " +
+                     std::to_string(covariances.size()) + " covariances");
+  }
+  for (std::size_t i = 0; i < covariances.size(); ++i) {
+    if (covariances[i].count() != statistics[i].count() ||
+        covariances[i].features() != statistics[i].features()) {
+      throw ValueError("block " + detail::name_text(names[i]) + ": the covariance is of " +
+                       std::to_string(covariances[i].count()) + " samples of " +
+                       std::to_string(covariances[i].features()) + " features, the variance of " +
+                       std::to_string(statistics[i].count()) + " of " +
+                       std::to_string(statistics[i].features()));
+    }
   }
   std::vector<Hash128> hashes = images;
   std::sort(hashes.begin(), hashes.end());
@@ -177,6 +236,10 @@ inline void Calibration::merge(const Calibration& other) {
   if (other.preprocessing != preprocessing) {
     throw ValueError("the images were preprocessed in another way: " +
                      detail::name_text(other.preprocessing) + ", not " + detail::name_text(preprocessing));
+  }
+  if (other.moments() != moments()) {
+    throw ValueError("the statistics hold the moments \"" + other.moments() + "\", not \"" + moments() +
+                     "\"");
   }
   if (other.names.size() != names.size()) {
     throw ValueError("the statistics are of " + std::to_string(other.names.size()) + " blocks, not " +
@@ -208,8 +271,16 @@ inline void Calibration::merge(const Calibration& other) {
       throw ValueError("block " + detail::name_text(names[i]) + ": the merged moments overflow");
     }
   }
+  std::vector<Covariance<float>> merged_covariances = covariances;
+  for (std::size_t i = 0; i < covariances.size(); ++i) {
+    merged_covariances[i].merge(other.covariances[i]);
+    if (!merged_covariances[i].sum().allFinite() || !merged_covariances[i].m2().allFinite()) {
+      throw ValueError("block " + detail::name_text(names[i]) + ": the merged moments overflow");
+    }
+  }
   images.insert(images.end(), other.images.begin(), other.images.end());
   statistics.swap(merged);
+  covariances.swap(merged_covariances);
 }
 
 inline void Calibration::save(const std::filesystem::path& path) const {
@@ -227,6 +298,11 @@ inline void Calibration::save(const std::filesystem::path& path) const {
     writer.add(names[i] + ".count",
                Vector<std::int64_t>(Vector<std::int64_t>::Constant(1, statistics[i].count())));
   }
+  for (std::size_t i = 0; i < covariances.size(); ++i) {
+    writer.add(names[i] + ".shift", covariances[i].shift());
+    writer.add(names[i] + ".sum", covariances[i].sum());
+    writer.add(names[i] + ".products", detail::calibration_triangle(covariances[i].products()));
+  }
   writer.add({"images", {Dtype::U8, {static_cast<Index>(images.size()), 16}, hashes}});
   std::string blocks;
   try {
@@ -240,7 +316,7 @@ inline void Calibration::save(const std::filesystem::path& path) const {
                       {"model_name", model_name},
                       {"preprocessing", preprocessing},
                       {"blocks", blocks},
-                      {"moments", std::string(detail::kCalibrationMoments)}});
+                      {"moments", moments()}});
 }
 
 inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
@@ -255,10 +331,10 @@ inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
                                      std::string(detail::kCalibrationVersion));
   }
   const std::string& moments = detail::calibration_entry(file, "moments");
-  if (moments != detail::kCalibrationMoments) {
+  const bool covariance = moments == "variance,covariance";
+  if (!covariance && moments != "variance") {
     throw FileError(file.path(), "holds the moments " + detail::name_text(moments) +
-                                     ", this program knows \"" + std::string(detail::kCalibrationMoments) +
-                                     "\" only");
+                                     ", this program knows \"variance\" and \"variance,covariance\" only");
   }
   Calibration result;
   try {
@@ -277,6 +353,10 @@ inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
     for (const std::string& name : result.names) {
       result.statistics.push_back(detail::calibration_statistics(file, name));
       for (const char* moment : {".mean", ".m2", ".count"}) known.push_back(name + moment);
+      if (!covariance) continue;
+      result.covariances.push_back(
+          detail::calibration_covariance(file, name, result.statistics.back().count()));
+      for (const char* moment : {".shift", ".sum", ".products"}) known.push_back(name + moment);
     }
     result.validate();
   } catch (const ValueError& error) {

@@ -1,11 +1,14 @@
 #pragma once
 /// Statistics of a Vision Transformer's hidden activations: what calibration gathers.
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/stats/covariance.hpp"
 #include "vbp/stats/statistics.hpp"
 #include "vbp/vit/inference.hpp"
 #include "vbp/vit/model.hpp"
@@ -19,6 +22,13 @@ inline std::vector<Statistics<double>> hidden_statistics(const VitConfig& config
   return statistics;
 }
 
+/// Empty covariances of the same activations; Covariance<float>::bytes(width) each.
+inline std::vector<Covariance<float>> hidden_covariances(const VitConfig& config) {
+  std::vector<Covariance<float>> covariances;
+  for (const Index width : config.hidden_widths) covariances.emplace_back(width);
+  return covariances;
+}
+
 /// The blocks' names, in order: those of reports, plans and calibration files.
 inline std::vector<std::string> block_names(const VitConfig& config) {
   std::vector<std::string> names;
@@ -27,18 +37,23 @@ inline std::vector<std::string> block_names(const VitConfig& config) {
 }
 
 /// Runs images [n, channels * size * size] and adds every token's hidden activations (after GELU; class,
-/// distillation and register tokens too) to the statistics of its block. Returns the logits.
-/// Throws ValueError, naming block and neuron, if an activation is NaN or infinite.
+/// distillation and register tokens too) to the statistics of its block, and to its covariance where
+/// `covariances` is not empty. Returns the logits. Throws ShapeError where the numbers of blocks differ, and
+/// ValueError, naming block and neuron, if an activation is NaN or infinite.
 template <class T>
 Matrix<T> observe_hidden(Inference<T>& inference, const MatrixView<T>& images,
-                         std::vector<Statistics<double>>& statistics) {
-  if (static_cast<Index>(statistics.size()) != inference.config().depth()) {
-    throw ShapeError("statistics of " + std::to_string(statistics.size()) + " blocks for a model of " +
-                     std::to_string(inference.config().depth()));
+                         std::vector<Statistics<double>>& statistics,
+                         std::span<Covariance<float>> covariances = {}) {
+  const auto depth = static_cast<std::size_t>(inference.config().depth());
+  if (statistics.size() != depth || (!covariances.empty() && covariances.size() != depth)) {
+    throw ShapeError("statistics of " + std::to_string(statistics.size()) + " blocks and covariances of " +
+                     std::to_string(covariances.size()) + " for a model of " + std::to_string(depth));
   }
   return inference(images, [&](Index block, const MatrixView<T>& hidden) {
+    const auto b = static_cast<std::size_t>(block);
     try {
-      statistics[static_cast<std::size_t>(block)].observe(hidden, inference.pool());
+      statistics[b].observe(hidden, inference.pool());
+      if (!covariances.empty()) covariances[b].observe(hidden, inference.pool());
     } catch (const ValueError& error) {
       throw ValueError(VisionTransformer<T>::block_name(block) + ": " + error.what());
     }

@@ -48,6 +48,22 @@ Calibration calibration_of(Index first, Index count) {
   return result;
 }
 
+/// The same with the covariances of the same samples.
+Calibration with_covariances(Index first, Index count) {
+  Calibration result = calibration_of(first, count);
+  for (const Statistics& statistics : result.statistics) {
+    result.covariances.emplace_back(statistics.features());
+  }
+  for (Index image = first; image < first + count; ++image) {
+    vbp::Random random(static_cast<std::uint64_t>(image));
+    for (vbp::Covariance<float>& covariance : result.covariances) {
+      covariance.observe(
+          Matrix<double>::NullaryExpr(3, covariance.features(), [&] { return 2.0 + random.normal(); }));
+    }
+  }
+  return result;
+}
+
 void check_same(const Calibration& a, const Calibration& b) {
   CHECK(a.model == b.model);
   CHECK(a.preprocessing == b.preprocessing);
@@ -59,6 +75,12 @@ void check_same(const Calibration& a, const Calibration& b) {
     CHECK(a.statistics[i].count() == b.statistics[i].count());
     CHECK(a.statistics[i].mean() == b.statistics[i].mean());
     CHECK(a.statistics[i].m2() == b.statistics[i].m2());
+  }
+  REQUIRE(a.covariances.size() == b.covariances.size());
+  for (std::size_t i = 0; i < a.covariances.size(); ++i) {
+    CHECK(a.covariances[i].count() == b.covariances[i].count());
+    CHECK(a.covariances[i].mean() == b.covariances[i].mean());
+    CHECK(a.covariances[i].m2() == b.covariances[i].m2());
   }
 }
 
@@ -86,7 +108,13 @@ const std::map<std::string, std::string> kReasons{
     {"no_metadata", "is not a calibration file of vbp"},
     {"version_2", "is a calibration file of version \"2\", this program reads version 1"},
     {"version_missing", "has no \"version\" in its metadata"},
-    {"moments_unknown", "holds the moments \"variance,covariance\", this program knows \"variance\" only"},
+    {"moments_unknown", "holds the moments \"variance,kurtosis\", this program knows"},
+    {"covariance_missing", "has no tensor \"a.shift\""},
+    {"covariance_not_announced", "tensor \"a.products\" is none that this program knows"},
+    {"products_short", "tensor \"a.products\": holds 5 products of 3 features"},
+    {"products_nan", "block \"a\": feature 0 has no valid moments"},
+    {"shift_double", "tensor \"a.shift\": has shape [3] of F64 where [features] of F32 is needed"},
+    {"shift_other_width", "block \"a\": "},
     {"moments_missing", "has no \"moments\" in its metadata"},
     {"model_short", "the model's fingerprint is not valid: a hash is 32 hexadecimal digits"},
     {"model_not_hex", "the model's fingerprint is not valid"},
@@ -229,6 +257,33 @@ TEST_CASE("what does not belong together is not merged", "[calibration]") {
   CHECK(merged.model_name == "tiny");
 }
 
+TEST_CASE("covariances survive their file, bit for bit, and go on from it", "[calibration]") {
+  const TemporaryFolder folder;
+  const Calibration calibration = with_covariances(0, 7);
+  calibration.save(folder / "a");
+  const SafetensorsFile file(folder / "a");
+  CHECK(file.metadata().find("moments")->second == "variance,covariance");
+  CHECK(file.tensor("blocks.1.products").shape == std::vector<Index>{15});
+  check_same(Calibration::load(folder / "a"), calibration);
+  with_covariances(0, 0).save(folder / "b");
+  check_same(Calibration::load(folder / "b"), with_covariances(0, 0));
+}
+
+TEST_CASE("merged covariances are those of the whole, and of one kind only", "[calibration]") {
+  const Calibration whole = with_covariances(0, 9);
+  Calibration merged = with_covariances(0, 4);
+  merged.merge(with_covariances(4, 5));
+  for (std::size_t i = 0; i < whole.covariances.size(); ++i) {
+    const Matrix<double> expected = whole.covariances[i].m2();
+    // Products of about 27 deviations of the order of one, rounded to float.
+    CHECK((merged.covariances[i].m2() - expected).norm() <= 1e-5 * expected.norm());
+  }
+  check_refused(calibration_of(0, 4), with_covariances(4, 2),
+                "hold the moments \"variance,covariance\", not \"variance\"");
+  check_refused(with_covariances(0, 4), calibration_of(4, 2),
+                "hold the moments \"variance\", not \"variance,covariance\"");
+}
+
 TEST_CASE("images are not counted twice", "[calibration]") {
   const Calibration target = calibration_of(0, 6);
   // Images 3, 4 and 5 are in both; the hash of 3 is (0, 3), the smallest.
@@ -288,6 +343,12 @@ TEST_CASE("what is not valid is not written", "[calibration]") {
   bad = good;
   bad.statistics[0] = Statistics(5);
   refused(bad, "block \"blocks.1\": 0 samples cannot come from 2 images");
+  bad = with_covariances(0, 2);
+  bad.covariances.pop_back();
+  refused(bad, "3 names and 2 covariances");
+  bad = with_covariances(0, 2);
+  bad.covariances[0] = vbp::Covariance<float>(5);
+  refused(bad, "block \"blocks.1\": the covariance is of 0 samples of 5 features, the variance of 6 of 5");
   refused(Calibration{}, "at least one block");
   CHECK(fs::is_empty(folder.path()));
 }

@@ -1,0 +1,110 @@
+#pragma once
+/// X^T X of tall X, upper triangle of panels only: half the products of a general matrix product.
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "vbp/kernels/detail/gemm.hpp"
+#include "vbp/kernels/detail/simd.hpp"
+
+namespace vbp::kernels::detail {
+
+/// Register tile and blocking. X is packed once into panels that serve as left and as right factor, so the
+/// tile's rows divide its columns.
+template <class Arch, class T>
+struct SyrkShape {
+  static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
+  /// Three registers wide: each broadcast feeds three multiply-adds.
+  static constexpr std::ptrdiff_t columns = 3 * lanes;
+  /// 8 x 3 accumulators of 32 registers, 4 x 3 of 16; AArch64 has 32 narrow ones.
+#if defined(__aarch64__)
+  static constexpr std::ptrdiff_t rows = 6;
+#else
+  static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : 4;
+#endif
+  static_assert(columns % rows == 0);
+  /// Samples whose products are summed in T before they go to float64: at most 256, and a panel's slice takes
+  /// at most 24 KiB of a first-level cache of 32 KiB.
+  static constexpr std::ptrdiff_t depth =
+      std::min<std::ptrdiff_t>(256, 24 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T))));
+};
+
+/// Packs x_ij - shift[j] of `rows` rows (`stride` apart) and `present` columns into one panel, row after row,
+/// missing columns as zeros. sum[j] += the column's sum, largest[j] = its largest magnitude.
+template <class Arch, class T, class S>
+void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t present,
+                  const T* shift, T* packed, double* sum, T* largest) noexcept {
+  using Shape = SyrkShape<Arch, T>;
+  T part[static_cast<std::size_t>(Shape::columns)] = {};
+  for (std::ptrdiff_t i = 0; i < rows; ++i, packed += Shape::columns) {
+    const S* const from = samples + i * stride;
+    for (std::ptrdiff_t j = 0; j < present; ++j) {
+      const T deviation = static_cast<T>(from[j] - static_cast<S>(shift[j]));
+      packed[j] = deviation;
+      part[j] += deviation;
+      const T magnitude = deviation < T(0) ? -deviation : deviation;
+      largest[j] = std::max(largest[j], magnitude);
+    }
+    for (std::ptrdiff_t j = present; j < Shape::columns; ++j) packed[j] = T(0);
+    if ((i + 1) % Shape::depth == 0 || i + 1 == rows) {
+      for (std::ptrdiff_t j = 0; j < present; ++j) {
+        sum[j] += static_cast<double>(part[j]);
+        part[j] = T(0);
+      }
+    }
+  }
+}
+
+/// sums[rows x columns] = left^T right over `depth` samples; left points at the tile's first column in its
+/// panel.
+template <class Arch, class T>
+void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noexcept {
+  using Shape = SyrkShape<Arch, T>;
+  using B = Batch<Arch, T>;
+  constexpr std::ptrdiff_t lanes = Shape::lanes;
+  B sum[Shape::rows][3];
+  unrolled<Shape::rows>([&](auto i) { sum[i][0] = sum[i][1] = sum[i][2] = B(T(0)); });
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    const T* const row = right + k * Shape::columns;
+    const B first = B::load_aligned(row);
+    const B second = B::load_aligned(row + lanes);
+    const B third = B::load_aligned(row + 2 * lanes);
+    unrolled<Shape::rows>([&](auto i) {
+      const B factor(left[k * Shape::columns + i]);
+      sum[i][0] = multiply_add<Arch, T>(factor, first, sum[i][0]);
+      sum[i][1] = multiply_add<Arch, T>(factor, second, sum[i][1]);
+      sum[i][2] = multiply_add<Arch, T>(factor, third, sum[i][2]);
+    });
+  }
+  unrolled<Shape::rows>([&](auto i) {
+    for (std::ptrdiff_t j = 0; j < 3; ++j) sum[i][j].store_aligned(sums + i * Shape::columns + j * lanes);
+  });
+}
+
+/// products[i, j] += sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, of
+/// which `left_present` x `right_present` columns exist. Sums over at most SyrkShape::depth samples are in T,
+/// all others in double; a tile's double sums stay in the first-level cache until its last sample.
+template <class Arch, class T>
+void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std::ptrdiff_t left_present,
+                        std::ptrdiff_t right_present, double* products, std::ptrdiff_t stride) noexcept {
+  using Shape = SyrkShape<Arch, T>;
+  constexpr auto elements = static_cast<std::size_t>(Shape::rows * Shape::columns);
+  alignas(64) T sums[elements];
+  alignas(64) double total[elements];
+  for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
+    for (double& value : total) value = 0.0;
+    for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
+      syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
+                         std::min(Shape::depth, rows - k), sums);
+      for (std::size_t e = 0; e < elements; ++e) total[e] += static_cast<double>(sums[e]);
+    }
+    const std::ptrdiff_t tile_rows = std::min(Shape::rows, left_present - i);
+    for (std::ptrdiff_t r = 0; r < tile_rows; ++r) {
+      double* const to = products + (i + r) * stride;
+      for (std::ptrdiff_t j = 0; j < right_present; ++j) to[j] += total[r * Shape::columns + j];
+    }
+  }
+}
+
+}  // namespace vbp::kernels::detail

@@ -1,0 +1,77 @@
+#pragma once
+/// Sums of products of deviations, every pair of columns: what streaming covariances are made of.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/threads.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/detail/syrk.hpp"
+
+namespace vbp::kernels {
+
+/// Deviations of a batch of samples, packed for add_products. T is the type in which products are formed.
+template <class T>
+class PackedDeviations {
+ public:
+  /// Packs x_ij - shift[j] of `rows` x `columns` samples that are `stride` elements apart; S is float or
+  /// double. Takes rows * columns * sizeof(T) bytes, the columns rounded up to the panel.
+  template <class S>
+  PackedDeviations(const S* samples, Index rows, Index stride, Index columns, const T* shift,
+                   ThreadPool& pool)
+      : rows_(rows),
+        columns_(columns),
+        packed_(panels() * kPanel * rows),
+        sum_(Vector<double>::Zero(columns)),
+        largest_(Vector<T>::Zero(columns)) {
+    pool.parallel_for(panels(), [&](Index panel) {
+      const Index first = panel * kPanel;
+      detail::pack_shifted<DefaultArch>(samples + first, rows_, stride, present(panel), shift + first,
+                                        packed_.data() + first * rows_, sum_.data() + first,
+                                        largest_.data() + first);
+    });
+  }
+
+  /// Sum of each column's deviations, NaN or infinite where a sample is.
+  const Vector<double>& sum() const noexcept { return sum_; }
+
+  /// Whether no product of this column overflows T.
+  bool products_fit(Index column) const noexcept {
+    const T limit = std::sqrt(std::numeric_limits<T>::max() / T(256));
+    return std::isfinite(sum_[column]) && largest_[column] <= limit;
+  }
+
+  /// products[i, j] += sum over the samples of deviation i times deviation j for all i <= j; below the
+  /// diagonal only what shares a panel with it is written. [columns, columns], rows `stride` apart. At most
+  /// 256 products are summed in T before they are added in double; the same bits for any number of threads.
+  void add_products(double* products, Index stride, ThreadPool& pool) const {
+    const Index count = panels();
+    pool.parallel_for(count * (count + 1) / 2, [&](Index pair) {
+      // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left.
+      auto right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
+      while (right * (right + 1) / 2 > pair) --right;
+      while ((right + 1) * (right + 2) / 2 <= pair) ++right;
+      const Index left = pair - right * (right + 1) / 2;
+      detail::add_panel_products<DefaultArch, T>(
+          packed_.data() + left * kPanel * rows_, packed_.data() + right * kPanel * rows_, rows_,
+          present(left), present(right), products + left * kPanel * stride + right * kPanel, stride);
+    });
+  }
+
+ private:
+  static constexpr Index kPanel = detail::SyrkShape<DefaultArch, T>::columns;
+
+  Index panels() const noexcept { return (columns_ + kPanel - 1) / kPanel; }
+  Index present(Index panel) const noexcept { return std::min(kPanel, columns_ - panel * kPanel); }
+
+  Index rows_;
+  Index columns_;
+  AlignedBuffer<T> packed_;
+  Vector<double> sum_;
+  Vector<T> largest_;
+};
+
+}  // namespace vbp::kernels
