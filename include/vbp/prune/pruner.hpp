@@ -18,41 +18,57 @@
 #include "vbp/prune/fold.hpp"
 #include "vbp/prune/options.hpp"
 #include "vbp/prune/plan.hpp"
+#include "vbp/prune/ranking.hpp"
 #include "vbp/prune/score.hpp"
 #include "vbp/prune/widths.hpp"
 
 namespace vbp {
 
-/// The plan that removes the lowest scores within the options' budget, whatever criterion scored.
-/// Equal scores go from the lower block first, then the lower neuron. Throws ShapeError or ValueError, naming
-/// the block or the constraint, for bad names, scores, options and budgets that cannot be met.
-inline PruningPlan plan_from_scores(const std::vector<std::string>& names, const Scores& scores,
-                                    const PrunerOptions& options) {
-  require_scores(names, scores);
-  std::vector<std::vector<Index>> order;
+/// The plan that removes neurons in each ranking's order, those of least cost over all blocks, within the
+/// options' budget. Of equal costs the lower block's goes first. Throws ShapeError or ValueError, naming the
+/// block or the constraint, for bad names, rankings, options and budgets that cannot be met.
+inline PruningPlan plan_from_rankings(const std::vector<std::string>& names,
+                                      const std::vector<Ranking>& rankings, const PrunerOptions& options) {
   std::vector<std::vector<double>> ascending;
+  Scores costs;
+  for (const Ranking& ranking : rankings) {
+    ascending.push_back(ranking.cost);
+    costs.emplace_back(
+        Eigen::Map<const Vector<double>>(ranking.cost.data(), static_cast<Index>(ranking.cost.size())));
+  }
+  require_scores(names, costs);
   PruningPlan plan;
-  for (std::size_t b = 0; b < scores.size(); ++b) {
-    std::vector<Index>& neurons = order.emplace_back(static_cast<std::size_t>(scores[b].size()));
-    std::iota(neurons.begin(), neurons.end(), Index{0});
-    std::stable_sort(neurons.begin(), neurons.end(),
-                     [&](Index i, Index j) { return scores[b](i) < scores[b](j); });
-    std::vector<double>& sorted = ascending.emplace_back();
-    for (const Index neuron : neurons) sorted.push_back(scores[b](neuron));
-    plan.blocks.push_back({.name = names[b], .width = scores[b].size()});
+  for (std::size_t b = 0; b < rankings.size(); ++b) {
+    if (rankings[b].order.size() != rankings[b].cost.size()) {
+      throw ShapeError(names[b] + ": a ranking of " + std::to_string(rankings[b].order.size()) +
+                       " neurons and " + std::to_string(rankings[b].cost.size()) + " costs");
+    }
+    if (!std::is_sorted(ascending[b].begin(), ascending[b].end())) {
+      throw ValueError(names[b] + ": the costs of a ranking fall");
+    }
+    plan.blocks.push_back({.name = names[b], .width = static_cast<Index>(rankings[b].order.size())});
   }
   const std::vector<Index> removed = choose_removals(names, ascending, options);
   plan.requested = requested_removals(options, plan.total());
-  for (std::size_t b = 0; b < scores.size(); ++b) {
+  for (std::size_t b = 0; b < rankings.size(); ++b) {
     PruningPlan::Block& block = plan.blocks[b];
-    block.kept.assign(order[b].begin() + removed[b], order[b].end());
+    block.kept.assign(rankings[b].order.begin() + removed[b], rankings[b].order.end());
     std::sort(block.kept.begin(), block.kept.end());
+    require_indices(block.kept, block.width);
     const auto cut = ascending[b].begin() + removed[b];
     const double gone = std::accumulate(ascending[b].begin(), cut, 0.0);
     const double stays = std::accumulate(cut, ascending[b].end(), 0.0);
     if (gone + stays > 0.0) block.score_kept = stays / (gone + stays);
   }
   return plan;
+}
+
+/// The plan that removes the lowest scores within the options' budget, whatever criterion scored.
+/// Equal scores go from the lower block first, then the lower neuron. Throws as plan_from_rankings does.
+inline PruningPlan plan_from_scores(const std::vector<std::string>& names, const Scores& scores,
+                                    const PrunerOptions& options) {
+  require_scores(names, scores);
+  return plan_from_rankings(names, rankings_of(scores), options);
 }
 
 namespace detail {
