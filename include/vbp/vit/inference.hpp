@@ -238,7 +238,11 @@ class Inference {
       if (averages) {
         const Eigen::Map<const Matrix<T>> patches(from + prefix * dim, tokens - prefix, dim);
         Eigen::Map<Eigen::Matrix<T, 1, Eigen::Dynamic>> mean(to + features - dim, dim);
-        mean = patches.colwise().mean();
+        // Row after row: Eigen's column means are rounded differently with the alignment of the memory, and
+        // so with an image's place in the batch.
+        mean.setZero();
+        for (Index i = 0; i < patches.rows(); ++i) mean += patches.row(i);
+        mean /= static_cast<T>(patches.rows());
       }
     }
     if (!averages && config_.norm) {
