@@ -24,6 +24,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/io/file.hpp"
 #include "vbp/io/hash.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/stats/covariance.hpp"
@@ -55,8 +56,10 @@ struct Calibration {
   /// it is of another model, preprocessing, set of blocks or of moments, or if an image is in both.
   void merge(const Calibration& other);
 
-  /// Writes the file atomically; throws ValueError if it is not valid, and FileError.
+  /// Writes the file atomically; throws ValueError if it is not valid, and FileError. One that is passed open
+  /// is the caller's to commit.
   void save(const std::filesystem::path& path) const;
+  void save(AtomicFile& file) const;
 
   /// Throws FileError for a file that is damaged, of another version, or that holds more than this version
   /// knows: what it would lose in a merge it does not read.
@@ -284,6 +287,12 @@ inline void Calibration::merge(const Calibration& other) {
 }
 
 inline void Calibration::save(const std::filesystem::path& path) const {
+  AtomicFile file(path);
+  save(file);
+  file.commit();
+}
+
+inline void Calibration::save(AtomicFile& file) const {
   validate();
   std::vector<std::byte> hashes;
   hashes.reserve(16 * images.size());
@@ -310,7 +319,7 @@ inline void Calibration::save(const std::filesystem::path& path) const {
   } catch (const nlohmann::json::exception&) {
     throw ValueError("a block's name is not valid UTF-8");
   }
-  writer.write(path, {{"format", std::string(detail::kCalibrationFormat)},
+  writer.write(file, {{"format", std::string(detail::kCalibrationFormat)},
                       {"version", std::string(detail::kCalibrationVersion)},
                       {"model", model.to_string()},
                       {"model_name", model_name},

@@ -105,7 +105,7 @@ class MappedFile {
 class AtomicFile {
  public:
   /// Creates the temporary file. Throws FileError, before anything is created, if the destination is a
-  /// folder, a device or write-protected.
+  /// folder, a device or write-protected, or its name is none that a file can have.
   explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)), destination_(path_) {
     if (path_.filename().empty()) throw FileError(path_.string(), "is not the name of a file");
     mode_t mode = 0666;
@@ -116,6 +116,9 @@ class AtomicFile {
       if (::access(path_.c_str(), W_OK) != 0) detail::throw_errno(path_, "cannot be written: ", errno);
       destination_ = std::filesystem::canonical(path_);
       mode = status.st_mode & 0777U;  // a private file stays private
+    } else if (errno != ENOENT) {
+      // A name that is too long, a circle of links: the temporary name would not tell.
+      detail::throw_errno(path_, "cannot be written: ", errno);
     }
     buffer_.reserve(kBufferBytes);
     create(mode);
@@ -127,9 +130,13 @@ class AtomicFile {
 
   const std::filesystem::path& path() const noexcept { return path_; }
 
+  /// Bytes written so far.
+  std::uint64_t size() const noexcept { return size_; }
+
   /// Appends; small pieces are collected. After a failure the temporary file is gone.
   void write(std::span<const std::byte> bytes) {
     require_open();
+    size_ += bytes.size();
     if (buffer_.size() + bytes.size() > kBufferBytes) flush();
     if (bytes.size() > kBufferBytes) {
       write_through(bytes);
@@ -140,12 +147,19 @@ class AtomicFile {
 
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-  /// Puts the complete file in the destination's place. Throws FileError, the old file untouched, if the
-  /// data does not reach the disk or the name cannot be taken.
-  void commit() {
+  /// Brings the complete file to the disk, under its temporary name still, so that of several files either
+  /// all are committed or none. Throws FileError if the data does not get there.
+  void prepare() {
     require_open();
     flush();
     if (!detail::synchronise(file_->get()) || !file_->close()) fail(errno);
+    file_.reset();
+  }
+
+  /// Puts the complete file in the destination's place, prepared before or not. Throws FileError, the old
+  /// file untouched, if the data does not reach the disk or the name cannot be taken.
+  void commit() {
+    if (file_ || temporary_.empty()) prepare();
     if (::rename(temporary_.c_str(), destination_.c_str()) != 0) fail(errno);
     temporary_.clear();
     // The rename is on disk when the folder is; a folder that may not be read cannot be synchronised.
@@ -185,7 +199,7 @@ class AtomicFile {
   }
 
   void require_open() const {
-    if (temporary_.empty()) throw FileError(path_.string(), "is no longer open for writing");
+    if (!file_) throw FileError(path_.string(), "is no longer open for writing");
   }
 
   void flush() {
@@ -219,8 +233,9 @@ class AtomicFile {
 
   std::filesystem::path path_;
   std::filesystem::path destination_;
-  std::filesystem::path temporary_;  ///< empty once committed or discarded
-  std::optional<detail::Descriptor> file_;
+  std::filesystem::path temporary_;         ///< empty once committed or discarded
+  std::optional<detail::Descriptor> file_;  ///< none once prepared
+  std::uint64_t size_ = 0;
   std::vector<std::byte> buffer_;
 };
 

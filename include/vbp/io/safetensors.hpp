@@ -597,14 +597,18 @@ inline std::string safetensors_header(std::span<const NamedTensor> tensors, cons
 }
 
 /// Writes the tensors in the order given, straight from where they lie; putting wider types first keeps all
-/// aligned. Throws ValueError as safetensors_header does, and FileError; an existing file is lost in neither
-/// case.
+/// aligned. Throws ValueError as safetensors_header does, and FileError. The file is the caller's to commit.
+inline void write_safetensors(AtomicFile& file, std::span<const NamedTensor> tensors,
+                              const Metadata& metadata = {}) {
+  file.write(safetensors_header(tensors, metadata));
+  for (const NamedTensor& tensor : tensors) file.write(tensor.view.data);
+}
+
+/// The same in one step; whatever it throws, an existing file is not lost.
 inline void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                               const Metadata& metadata = {}) {
-  const std::string header = safetensors_header(tensors, metadata);
   AtomicFile file(path);
-  file.write(header);
-  for (const NamedTensor& tensor : tensors) file.write(tensor.view.data);
+  write_safetensors(file, tensors, metadata);
   file.commit();
 }
 
@@ -643,6 +647,9 @@ class SafetensorsWriter {
   void add(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
 
   /// See write_safetensors.
+  void write(AtomicFile& file, const Metadata& metadata = {}) const {
+    write_safetensors(file, tensors_, metadata);
+  }
   void write(const std::filesystem::path& path, const Metadata& metadata = {}) const {
     write_safetensors(path, tensors_, metadata);
   }

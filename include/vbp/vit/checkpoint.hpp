@@ -19,6 +19,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/io/file.hpp"
 #include "vbp/io/hash.hpp"
 #include "vbp/io/preprocessing.hpp"
 #include "vbp/io/safetensors.hpp"
@@ -645,12 +646,12 @@ inline VitCheckpoint load_vit(const std::filesystem::path& path,
   return checkpoint_detail::VitLoader(path, options).load();
 }
 
-/// Writes a checkpoint under timm's tensor names, in float32 and in one atomic step. The metadata keep what
-/// they hold and are completed by every value of the configuration as the model has it now, so that the file
-/// needs nothing beside it: load_vit reads the same model and values back.
+/// Writes a checkpoint under timm's tensor names, in float32. The metadata keep what they hold and are
+/// completed by every value of the configuration as the model has it now, so that the file needs nothing
+/// beside it: load_vit reads the same model and values back. The file is the caller's to commit.
 /// Throws ValueError or ShapeError, before anything is written, if the checkpoint is incomplete or
 /// contradicts itself, and FileError if it cannot be written.
-inline void save_vit(const std::filesystem::path& path, const VitCheckpoint& checkpoint) {
+inline void save_vit(io::AtomicFile& file, const VitCheckpoint& checkpoint) {
   const VitConfig& config = checkpoint.model.config;
   checkpoint.model.validate();
   io::validate(checkpoint.preprocessing);
@@ -683,7 +684,14 @@ inline void save_vit(const std::filesystem::path& path, const VitCheckpoint& che
         const std::span<const float> elements(values.data(), static_cast<std::size_t>(values.size()));
         writer.add(name, std::move(shape), elements);
       });
-  writer.write(path, metadata);
+  writer.write(file, metadata);
+}
+
+/// The same in one atomic step.
+inline void save_vit(const std::filesystem::path& path, const VitCheckpoint& checkpoint) {
+  io::AtomicFile file(path);
+  save_vit(file, checkpoint);
+  file.commit();
 }
 
 /// What identifies a model: a hash over its configuration and all parameters. The same for the same model

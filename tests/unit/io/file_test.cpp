@@ -217,7 +217,11 @@ TEST_CASE("a destination that cannot be is refused before anything is created", 
   CHECK_THROWS_WITH(AtomicFile("/dev/full"), "/dev/full: is not a regular file");
   CHECK_THROWS_WITH(AtomicFile(""), ": is not the name of a file");
   CHECK_THROWS_WITH(AtomicFile(folder / "new/"), (folder / "new/").string() + ": is not the name of a file");
+  const std::string long_name = (folder / std::string(256, 'n')).string();
+  CHECK_THROWS_WITH(AtomicFile(long_name), long_name + ": cannot be written: File name too long");
   put(folder / "a", "old");
+  CHECK_THROWS_WITH(AtomicFile(folder / "a/b"),
+                    (folder / "a/b").string() + ": cannot be written: Not a directory");
   fs::permissions(folder / "a", fs::perms::owner_read);
   if (!is_superuser()) {
     CHECK_THROWS_WITH(AtomicFile(folder / "a"),
@@ -287,4 +291,40 @@ TEST_CASE("a committed file is closed", "[file]") {
   CHECK_THROWS_AS(file.write("more"), FileError);
   CHECK_THROWS_AS(file.commit(), FileError);
   CHECK(content(folder / "a") == "text");
+}
+
+TEST_CASE("files that are prepared only have to take their names", "[file]") {
+  const TemporaryFolder folder;
+  put(folder / "a", "old");
+  {
+    AtomicFile first(folder / "a"), second(folder / "b");
+    first.write("some ");
+    first.write("text");
+    CHECK(first.size() == 9);
+    first.prepare();
+    CHECK(content(folder / "a") == "old");
+    CHECK_THROWS_AS(first.write("more"), FileError);
+    CHECK_THROWS_AS(first.prepare(), FileError);
+    second.write("other");
+    {
+      // All is on the disk already.
+      const FileSizeLimit limit(0);
+      CHECK_THROWS_AS(second.prepare(), FileError);
+      first.commit();
+    }
+    CHECK(content(folder / "a") == "some text");
+    CHECK_THROWS_AS(first.commit(), FileError);
+  }
+  AtomicFile left(folder / "a");
+  left.prepare();
+  CHECK(entries(folder.path()) == 2);
+  {
+    AtomicFile dropped(folder / "c");
+    dropped.write("text");
+    dropped.prepare();
+  }
+  CHECK(entries(folder.path()) == 2);
+  left.commit();
+  CHECK(content(folder / "a").empty());
+  CHECK(entries(folder.path()) == 1);
 }
