@@ -28,19 +28,24 @@ Json blocks_of(const vbp::io::Calibration& calibration) {
 }
 
 void run(const CalibrateOptions& options) {
-  require_writable(options.out, options.model.file);
+  const std::vector<std::filesystem::path> outputs{options.out, options.json.file};
+  require_writable(options.out, options.json.file);
+  require_not_read(outputs, files_of(options.model));
   const vbp::VitCheckpoint checkpoint = load(options.model);
   checkpoint.require_complete();
   auto images = vbp::io::find_images(options.data);
   if (options.limit) images = vbp::io::spread(images, *options.limit);
+  require_not_read(outputs, paths_of(images));
   std::optional<vbp::io::Calibration> begun;
   if (options.resume && std::filesystem::exists(options.out)) {
     begun = vbp::io::Calibration::load(options.out);
     require_calibration_of(checkpoint, *begun, options.out);
   }
   const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run, std::move(begun));
-  result.calibration.save(options.out);
+  vbp::io::AtomicFile out(options.out);
+  result.calibration.save(out);
   if (!result.complete) {
+    out.commit();
     throw Interrupted("interrupted; " + options.out + " holds the " +
                       std::to_string(result.calibration.images.size()) +
                       " images seen so far, --resume goes on from there");
@@ -55,7 +60,7 @@ void run(const CalibrateOptions& options) {
   report["images_per_second"] = static_cast<double>(result.images) / result.seconds;
   report["blocks"] = blocks_of(result.calibration);
   report_skipped(result.skipped, report);
-  options.json.write(report);
+  commit(out, options.json, report);
   std::cout << "statistics of " << result.calibration.images.size() << " images in " << printable(options.out)
             << ", " << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n";
 }
@@ -67,7 +72,8 @@ struct MergeOptions {
 };
 
 void merge(const MergeOptions& options) {
-  require_writable(options.out, {});
+  require_writable(options.out, options.json.file);
+  require_not_read({options.out, options.json.file}, {options.files.begin(), options.files.end()});
   vbp::io::Calibration merged = vbp::io::Calibration::load(options.files.front());
   for (std::size_t i = 1; i < options.files.size(); ++i) {
     const vbp::io::Calibration other = vbp::io::Calibration::load(options.files[i]);
@@ -77,14 +83,15 @@ void merge(const MergeOptions& options) {
       throw vbp::FileError(options.files[i], error.what());
     }
   }
-  merged.save(options.out);
+  vbp::io::AtomicFile out(options.out);
+  merged.save(out);
 
   Json report;
   report["files"] = options.files;
   report["out"] = options.out;
   report["images"] = merged.images.size();
   report["blocks"] = blocks_of(merged);
-  options.json.write(report);
+  commit(out, options.json, report);
   std::cout << "statistics of " << merged.images.size() << " images in " << printable(options.out) << '\n';
 }
 

@@ -66,10 +66,29 @@ void JsonOption::add_to(CLI::App& app) {
   app.add_option("--json", file, "also write the report to this file")->check(not_empty)->type_name("FILE");
 }
 
+namespace {
+
+/// File names need not be UTF-8, JSON must be: what is not is replaced.
+std::string text_of(const Json& report) {
+  return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
 void JsonOption::write(const Json& report) const {
-  if (file.empty()) return;
-  // File names need not be UTF-8, JSON must be: what is not is replaced.
-  vbp::io::write_file_atomically(file, report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  if (!file.empty()) vbp::io::write_file_atomically(file, text_of(report));
+}
+
+void commit(vbp::io::AtomicFile& product, const JsonOption& json, const Json& report) {
+  product.prepare();
+  std::optional<vbp::io::AtomicFile> report_file;
+  if (!json.file.empty()) {
+    report_file.emplace(json.file);
+    report_file->write(text_of(report));
+    report_file->prepare();
+  }
+  product.commit();
+  if (report_file) report_file->commit();
 }
 
 int thread_count(const RunOptions& options) {
@@ -93,13 +112,43 @@ vbp::VitCheckpoint load(const ModelOptions& options) {
   return vbp::load_vit(options.file, overrides);
 }
 
-void require_writable(const fs::path& path, const fs::path& input) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+std::vector<fs::path> files_of(const ModelOptions& options) {
+  const fs::path folder = fs::path(options.file).parent_path();
+  return {options.file, folder / "config.json", folder / "preprocessor_config.json"};
+}
+
+void require_writable(const fs::path& out, const fs::path& json) {
+  for (const fs::path& path : {out, json}) {
+    if (path.empty()) continue;
+    const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) throw vbp::FileError(path.string(), "its folder does not exist");
+    const vbp::io::AtomicFile attempt(path);
+  }
+  if (out.empty() || json.empty()) return;
   std::error_code error;
-  if (!fs::is_directory(folder, error)) throw vbp::FileError(path.string(), "its folder does not exist");
-  if (access(folder.c_str(), W_OK) != 0) throw vbp::FileError(path.string(), "its folder is not writable");
-  if (fs::is_directory(path, error)) throw vbp::FileError(path.string(), "is a folder");
-  if (fs::equivalent(path, input, error)) throw vbp::FileError(path.string(), "would overwrite the input");
+  const bool same_name = fs::weakly_canonical(out, error) == fs::weakly_canonical(json, error);
+  if (same_name || fs::equivalent(out, json, error)) {
+    throw vbp::FileError(json.string(), "cannot be the file of both --out and --json");
+  }
+}
+
+void require_not_read(const std::vector<fs::path>& outputs, const std::vector<fs::path>& inputs) {
+  std::error_code error;
+  for (const fs::path& output : outputs) {
+    if (output.empty() || !fs::exists(output, error)) continue;
+    for (const fs::path& input : inputs) {
+      if (fs::equivalent(output, input, error)) {
+        throw vbp::FileError(output.string(), "would overwrite " + input.string() + ", which is read");
+      }
+    }
+  }
+}
+
+std::vector<fs::path> paths_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::vector<fs::path> paths;
+  for (const vbp::io::ImageEntry& image : images) paths.push_back(image.path);
+  return paths;
 }
 
 // ---- signals and progress
@@ -115,13 +164,15 @@ bool interrupted() noexcept {
   return stop_requested != 0;
 }
 
-void catch_signals() {
+void set_signals() {
   struct sigaction action = {};
   // The first signal asks for a clean end, the second one ends the program.
   action.sa_handler = [](int) { stop_requested = 1; };
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A file that reaches a limit of its size is an error of the write, as a full disk is, and no sudden end.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 ProgressBar::ProgressBar(std::string title)

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vbp/io/calibration.hpp"
+#include "vbp/io/file.hpp"
 #include "vbp/io/image_stream.hpp"
 #include "vbp/vbp.hpp"
 
@@ -66,19 +67,30 @@ struct JsonOption {
   std::string file;
 
   void add_to(CLI::App& app);
-  /// Writes the report where one was asked for.
+  /// Writes the report where one is asked for.
   void write(const Json& report) const;
 };
 
 /// Loads the model with what the command line says about it. Throws vbp::Error.
 vbp::VitCheckpoint load(const ModelOptions& options);
 
-/// Throws FileError unless `path` can be created in an existing, writable folder and is not the file `input`.
-void require_writable(const std::filesystem::path& path, const std::filesystem::path& input);
+/// The files that loading this model reads.
+std::vector<std::filesystem::path> files_of(const ModelOptions& options);
+
+/// The files that a subcommand is to write, --out and --json; an empty name is none. What can be told before
+/// the work is: throws FileError unless each can be created where it shall be and they are not the same file.
+void require_writable(const std::filesystem::path& out, const std::filesystem::path& json);
+
+/// Throws FileError if one of the files to write is one of those that are read.
+void require_not_read(const std::vector<std::filesystem::path>& outputs,
+                      const std::vector<std::filesystem::path>& inputs);
+
+/// Puts the product and, where one is asked for, the report in place: both or, on an error, neither.
+void commit(vbp::io::AtomicFile& product, const JsonOption& json, const Json& report);
 
 /// Whether SIGINT or SIGTERM has come since the program started.
 bool interrupted() noexcept;
-void catch_signals();
+void set_signals();
 
 /// A bar on stderr where that is a terminal, nothing elsewhere.
 class ProgressBar {
@@ -119,6 +131,9 @@ struct Evaluation {
   /// Adds top1, top5 (from ten classes up), images and images_per_second.
   void add_to(Json& report) const;
 };
+
+/// The paths of images, for require_not_read.
+std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntry>& images);
 
 /// The labelled images of a folder, `limit` of them where one is given.
 std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,

@@ -16,9 +16,12 @@ struct EvalOptions {
 };
 
 void run(const EvalOptions& options) {
+  require_writable({}, options.json.file);
+  require_not_read({options.json.file}, files_of(options.model));
   const vbp::VitCheckpoint checkpoint = load(options.model);
   checkpoint.require_complete();
   const auto images = evaluation_images(checkpoint, options.data, options.limit);
+  require_not_read({options.json.file}, paths_of(images));
   const Evaluation result = evaluate(checkpoint, images, options.run, "evaluating");
   const vbp::Cost cost = vbp::vit_cost(checkpoint.model.config);
 

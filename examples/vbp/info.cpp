@@ -22,6 +22,8 @@ std::string shortened(const std::string& text) {
 }
 
 void run(const InfoOptions& options) {
+  require_writable({}, options.json.file);
+  require_not_read({options.json.file}, files_of(options.model));
   const vbp::VitCheckpoint checkpoint = load(options.model);
   const vbp::VitConfig& config = checkpoint.model.config;
   const vbp::Cost cost = vbp::vit_cost(config);

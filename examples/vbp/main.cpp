@@ -25,7 +25,7 @@ constexpr const char* kHint = " (--help says more)";
 }  // namespace
 
 int main(int argc, char** argv) {
-  tool::catch_signals();
+  tool::set_signals();
   CLI::App app("Variance-Based Pruning of Vision Transformers: smaller and faster on the CPU you have.",
                "vbp");
   app.set_version_flag("--version", "vbp " VBP_VERSION);

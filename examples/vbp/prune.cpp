@@ -70,12 +70,14 @@ Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& laten
 }
 
 void run(const PruneOptions& options) {
-  require_writable(options.out, options.model.file);
-  if (!options.json.file.empty()) require_writable(options.json.file, options.model.file);
   if (options.calibrate.empty() && options.statistics.empty()) {
     throw UsageError("one of --calibrate and --statistics is required");
   }
   if (!options.pruner.rate && !options.pruner.kept) throw UsageError("one of --rate and --keep is required");
+  const std::vector<fs::path> outputs{options.out, options.json.file};
+  require_writable(options.out, options.json.file);
+  require_not_read(outputs, files_of(options.model));
+  require_not_read(outputs, {options.statistics});
   vbp::PrunerOptions pruner_options = options.pruner;
   pruner_options.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
   const vbp::VariancePruner pruner(pruner_options);
@@ -86,12 +88,14 @@ void run(const PruneOptions& options) {
   std::vector<vbp::io::ImageEntry> evaluation;
   if (!options.evaluate.empty())
     evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
+  require_not_read(outputs, paths_of(evaluation));
 
   // Whatever the files can tell is checked before the long work.
   CalibrationRun calibration;
   if (options.statistics.empty()) {
     auto images = vbp::io::find_images(options.calibrate);
     if (options.limit) images = vbp::io::spread(images, *options.limit);
+    require_not_read(outputs, paths_of(images));
     if (!evaluation.empty()) require_disjoint(evaluation, content_of(images));
     // A budget that cannot be met is known without any statistics.
     vbp::Scores zeros;
@@ -120,12 +124,13 @@ void run(const PruneOptions& options) {
     before = evaluate(dense, evaluation, options.run, "evaluating dense");
     after = evaluate(pruned, evaluation, options.run, "evaluating pruned");
   }
-  vbp::save_vit(options.out, pruned);
+  vbp::io::AtomicFile out(options.out);
+  vbp::save_vit(out, pruned);
 
   const vbp::Cost dense_cost = vbp::vit_cost(dense.model.config);
   const vbp::Cost pruned_cost = vbp::vit_cost(pruned.model.config);
   const auto dense_bytes = fs::file_size(options.model.file);
-  const auto pruned_bytes = fs::file_size(options.out);
+  const auto pruned_bytes = out.size();
   Json report;
   report["model"] = options.model.file;
   report["out"] = options.out;
@@ -151,7 +156,7 @@ void run(const PruneOptions& options) {
                             before->skipped.failures.end());
   }
   report_skipped(skipped, report);
-  options.json.write(report);
+  commit(out, options.json, report);
 
   std::cout << "method " << options.method << ", calibrated on " << calibration.calibration.images.size()
             << " images: " << grouped(plan.removed()) << " of " << grouped(plan.total())

@@ -1,7 +1,11 @@
 #include <initializer_list>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tool/tool.hpp"
 
@@ -152,6 +156,134 @@ TEST_CASE("options that may be repeated take one value at a time", "[refusal]") 
   require_tool("info", "--set", "num_heads=3", at.model);
   require_tool("prune", "--exclude", "blocks.0", at.model, "--statistics", at.statistics, "--rate", "0.1",
                "--out", at.out);
+}
+
+TEST_CASE("files that cannot be written are refused before any work", "[refusal]") {
+  Refusals at;
+  const std::string model = at.model.string(), missing = (at / "missing").string();
+  const std::string folder = (at / "a folder").string(), pipe = (at / "pipe").string();
+  const std::string new_file = (at / "new").string();
+  fs::create_directory(folder);
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  at.take_as_given();
+  std::vector<std::pair<std::string, std::string>> bad{
+      {missing + "/out", "its folder does not exist"},
+      {model + "/out", "its folder does not exist"},
+      {folder, "is a folder"},
+      {folder + "/", "is not the name of a file"},
+      {pipe, "is not a regular file"},
+      {"/dev/full", "is not a regular file"},
+      {(at / std::string(256, 'n')).string(), "File name too long"}};
+  if (::geteuid() == 0) {
+    WARN("skipped in part: permissions do not bind the superuser");
+  } else {
+    const fs::path locked = at / "locked";
+    fs::create_directory(locked);
+    write_text(locked / "own", "old");
+    at.take_as_given();
+    fs::permissions(locked / "own", fs::perms::owner_read);
+    fs::permissions(locked, fs::perms::owner_read | fs::perms::owner_exec);
+    bad.emplace_back((locked / "new").string(), "Permission denied");
+    bad.emplace_back((locked / "own").string(), "Permission denied");
+  }
+  for (const auto& [path, reason] : bad) {
+    // There is no data to work on: what is said of the output was found before.
+    at.check({"calibrate", model, "--data", missing, "--out", path}, 1, {path + ": ", reason});
+    at.check({"calibrate", model, "--data", missing, "--out", new_file, "--json", path}, 1,
+             {path + ": ", reason});
+    at.check({"eval", model, "--data", missing, "--json", path}, 1, {path + ": ", reason});
+    at.check({"info", missing, "--json", path}, 1, {path + ": ", reason});
+    at.check({"merge", missing, "--out", path}, 1, {path + ": ", reason});
+    at.check({"merge", missing, "--out", new_file, "--json", path}, 1, {path + ": ", reason});
+    at.check({"prune", missing, "--calibrate", missing, "--rate", "0.5", "--out", path}, 1,
+             {path + ": ", reason});
+    at.check({"prune", missing, "--calibrate", missing, "--rate", "0.5", "--out", new_file, "--json", path},
+             1, {path + ": ", reason});
+  }
+  if (fs::exists(at / "locked")) fs::permissions(at / "locked", fs::perms::owner_all);
+}
+
+TEST_CASE("no file that is read is overwritten", "[refusal]") {
+  Refusals at;
+  fs::copy_file(kGolden / "hf" / "vit" / "config.json", at / "config.json");
+  fs::copy_file(kGolden / "hf" / "vit" / "preprocessor_config.json", at / "preprocessor_config.json");
+  fs::create_symlink(at.model, at / "link");
+  fs::create_hard_link(at.model, at / "twin");
+  fs::rename(at.data / "class 6", at / "calibration");
+  at.take_as_given();
+  const std::string model = at.model.string(), data = at.data.string(),
+                    calibration = (at / "calibration").string();
+  const std::string image = (at.data / "class 0" / "jpeg_420.jpg").string();
+  const std::string calibration_image = (at / "calibration" / "png_rgb.png").string();
+  const std::string other_name = (at.data / ".." / "model.safetensors").string();
+  for (const std::string& path :
+       {model, other_name, (at / "link").string(), (at / "twin").string(), (at / "config.json").string(),
+        (at / "preprocessor_config.json").string()}) {
+    const auto parts = {path + ": would overwrite ", std::string(", which is read")};
+    at.check({"info", model, "--json", path}, 1, parts);
+    at.check({"eval", model, "--data", data, "--json", path}, 1, parts);
+    at.check({"calibrate", model, "--data", data, "--out", path}, 1, parts);
+    at.check({"calibrate", model, "--data", data, "--out", at.out, "--json", path}, 1, parts);
+    at.check({"prune", model, "--statistics", at.statistics, "--rate", "0.5", "--out", path}, 1, parts);
+    at.check(
+        {"prune", model, "--statistics", at.statistics, "--rate", "0.5", "--out", at.out, "--json", path}, 1,
+        parts);
+  }
+  at.check({"eval", model, "--data", data, "--json", image}, 1, {image + ": would overwrite "});
+  at.check({"calibrate", model, "--data", data, "--out", image}, 1, {image + ": would overwrite "});
+  at.check({"calibrate", model, "--data", data, "--out", at.out, "--json", image}, 1,
+           {image + ": would overwrite "});
+  for (const std::string& path : {image, calibration_image}) {
+    at.check({"prune", model, "--calibrate", calibration, "--evaluate", data, "--rate", "0.5", "--out", path},
+             1, {path + ": would overwrite "});
+  }
+  at.check({"prune", model, "--statistics", at.statistics, "--rate", "0.5", "--out", at.statistics}, 1,
+           {at.statistics + ": would overwrite "});
+  at.check({"prune", model, "--statistics", at.statistics, "--rate", "0.5", "--out", at.out, "--json",
+            at.statistics},
+           1, {at.statistics + ": would overwrite "});
+  at.check({"merge", at.statistics, "--out", at.statistics}, 1, {at.statistics + ": would overwrite "});
+  at.check({"merge", at.statistics, "--out", at.out, "--json", at.statistics}, 1,
+           {at.statistics + ": would overwrite "});
+
+  // Nor are two files written to one name, whether it exists or not.
+  for (const std::string& path : {at.out, (at / "new").string()}) {
+    const std::string same = (at.data / ".." / fs::path(path).filename()).string();
+    const std::string reason = "cannot be the file of both --out and --json";
+    at.check({"calibrate", model, "--data", data, "--out", path, "--json", same}, 1, {same + ": " + reason});
+    at.check({"merge", at.statistics, "--out", path, "--json", path}, 1, {path + ": " + reason});
+    at.check({"prune", model, "--statistics", at.statistics, "--rate", "0.5", "--out", path, "--json", path},
+             1, {path + ": " + reason});
+  }
+}
+
+TEST_CASE("a full disk leaves the old files, all of them", "[refusal]") {
+  Refusals at;
+  // So many images to complain of that the report is larger than what it reports on.
+  for (int i = 0; i < 400; ++i) {
+    write_text(at.data / "class 0" / (std::string(120, 'x') + std::to_string(i) + ".png"), "no image");
+  }
+  at.take_as_given();
+  const auto check = [&](const Arguments& arguments, rlim_t bytes, const std::string& file) {
+    const auto before = snapshot(at.folder.path());
+    Arguments command{VBP_TOOL};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    // On a terminal, as stderr would be a file with a limit itself.
+    const Outcome outcome = Process(command, {.terminal = true, .file_bytes = bytes}).wait();
+    CHECK(outcome.code == 1);
+    CHECK(outcome.out.empty());
+    CHECK(outcome.err.ends_with("vbp: " + file + ": cannot be written: File too large\r\n"));
+    CHECK(snapshot(at.folder.path()) == before);
+  };
+  const std::string model = at.model.string(), data = at.data.string();
+  const Arguments calibrate{"calibrate", model, "--data", data, "--out", at.out, "--json", at.report};
+  const Arguments merge{"merge", at.statistics, "--out", at.out, "--json", at.report};
+  const Arguments prune{"prune", model,   "--calibrate", data,     "--rate",
+                        "0.5",   "--out", at.out,        "--json", at.report};
+  for (const Arguments& arguments : {calibrate, merge, prune}) check(arguments, 1000, at.out);
+  // The pruned model takes 40,012 bytes.
+  for (const Arguments& arguments : {calibrate, prune}) check(arguments, 41000, at.report);
+  check({"eval", model, "--data", data, "--json", at.report}, 41000, at.report);
 }
 
 TEST_CASE("output that cannot be shown is an error", "[refusal]") {
