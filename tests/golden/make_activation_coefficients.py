@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Minimax polynomials of include/vbp/kernels/detail/math.hpp (needs numpy and scipy).
 
-exp:  e^r = 1 + r + r^2 P(r) on |r| <= ln(2) / 2, relative error minimised.
-gelu: GELU(x) = max(x, 0) - h(|x|), h(a) = a Phi(-a) = a exp(-a^2 / 2) R(u), u = 2 a / A - 1; the absolute
-      error of h is minimised over [0, A], and above A the value at A serves: h is below 1e-6 there.
+exp:  e^r = 1 + r + r^2 P(r) on |r| <= ln(2) / 2, relative error minimised: a linear programme over Chebyshev nodes.
+gelu: GELU(x) = max(x, 0) - h(|x|), h(a) = a Phi(-a). Eight polynomials of degree 6 serve Phi(-a), one around each
+      multiple of LIMIT / 7.5, in r = a 7.5 / LIMIT - n, |r| <= 1 / 2; the absolute error of h is minimised (by
+      iteratively reweighted least squares), and above LIMIT the value at LIMIT serves: h is below 6.1e-8 there.
 
-Each is a linear programme over Chebyshev nodes; the power-basis coefficients are printed, lowest first.
+Power-basis coefficients are printed, lowest first; of gelu one row a power, one column a polynomial.
 """
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.special import erfcx
+from scipy.special import erfc
 
 
 def minimax(basis: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
@@ -26,6 +27,18 @@ def minimax(basis: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     return result.x[:-1], result.x[-1]
+
+
+def reweighted(basis: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """The same by Lawson's algorithm, which reaches errors below a linear programme's tolerances."""
+    weight = np.ones_like(target)
+    for _ in range(100):
+        root = np.sqrt(weight)
+        coefficients = np.linalg.lstsq(basis * root[:, None], target * root, rcond=None)[0]
+        error = np.abs(basis @ coefficients - target)
+        weight *= error + 1e-16
+        weight /= weight.sum()
+    return coefficients, error.max()
 
 
 def nodes(low: float, high: float, count: int = 4000) -> np.ndarray:
@@ -46,12 +59,19 @@ def main() -> None:
     coefficients, error = minimax(powers * scale, (np.exp(r) - 1 - r) / np.exp(r) * scale)
     show("exp", coefficients, error / scale)
 
-    limit = 5.25
-    a = nodes(0.0, limit)
-    weight = a * np.exp(-a * a / 2)
-    chebyshev = np.polynomial.chebyshev.chebvander(2 * a / limit - 1, 10) * weight[:, None]
-    coefficients, error = minimax(chebyshev * scale, 0.5 * erfcx(a / np.sqrt(2)) * weight * scale)
-    show(f"gelu, A = {limit}", np.polynomial.chebyshev.cheb2poly(coefficients), error / scale)
+    limit, intervals, degree = 5.6, 8, 6
+    width = limit / (intervals - 0.5)
+    table, worst = np.zeros((degree + 1, intervals)), 0.0
+    for n in range(intervals):
+        r = nodes(0.0 if n == 0 else -0.5, 0.5, 600)
+        a = (n + r) * width
+        chebyshev = np.polynomial.chebyshev.chebvander(2 * r, degree) * a[:, None]
+        coefficients, error = reweighted(chebyshev, a * 0.5 * erfc(a / np.sqrt(2)))
+        worst = max(worst, error)
+        table[:, n] = np.polynomial.chebyshev.cheb2poly(coefficients) * 2.0 ** np.arange(degree + 1)
+    print(f"gelu, LIMIT = {limit} maximum error {worst}")
+    for power in table:
+        print("  {" + ", ".join(f"{float(value):.9e}F" for value in power) + "},")
 
 
 if __name__ == "__main__":

@@ -6,40 +6,42 @@
 
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/attention.hpp"
 #include "vbp/kernels/workspace.hpp"
 
 namespace vbp::kernels {
 
-/// Scratch of one thread of attention, in elements.
-template <class T>
-Index attention_scratch_elements(Index tokens, Index head_dim) noexcept {
-  return detail::attention_scratch_elements<DefaultArch, T>(tokens, head_dim);
-}
-
 /// out = softmax(q k^T / sqrt(head_dim)) v for each of `images` x `heads`. A row of qkv [images * tokens,
 /// 3 * heads * head_dim] holds the heads of q, then of k, then of v; out is [images * tokens, heads *
-/// head_dim].
+/// head_dim] with rows `out_stride` apart. The result does not depend on the number of threads.
+template <class T>
+void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out,
+               Index out_stride, Workspace<T>& workspace) {
+  const KernelTable<T>& kernels = table<T>();
+  workspace.reserve(kernels.attention_scratch_elements(tokens, head_dim));
+  const detail::AttentionOperands<T> operands = {.qkv = qkv,
+                                                 .images = images,
+                                                 .tokens = tokens,
+                                                 .heads = heads,
+                                                 .head_dim = head_dim,
+                                                 .scale = T(1) / std::sqrt(static_cast<T>(head_dim)),
+                                                 .out = out,
+                                                 .out_stride = out_stride};
+  const Index blocks = images * heads * kernels.attention_blocks(tokens);
+  // Equal runs of blocks, so that three heads keep two threads busy; but long ones, since a run that begins
+  // inside a head packs its keys and values anew.
+  const Index threads = workspace.pool().size();
+  const Index tasks = std::min(threads * std::clamp<Index>(images * heads / (2 * threads), 1, 4), blocks);
+  workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
+    kernels.attention_task(operands, task * blocks / tasks, (task + 1) * blocks / tasks,
+                           workspace.scratch(worker));
+  });
+}
+
+/// The same with the rows of `out` dense.
 template <class T>
 void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out,
                Workspace<T>& workspace) {
-  workspace.reserve(attention_scratch_elements<T>(tokens, head_dim));
-  const Index dim = heads * head_dim;
-  const T scale = T(1) / std::sqrt(static_cast<T>(head_dim));
-  // A single image may have fewer heads than there are threads: then the queries are divided too, at the
-  // price of packing the head's keys and values once more.
-  const Index threads = workspace.pool().size();
-  const Index parts = std::clamp<Index>(2 * threads / (images * heads), 1, tokens);
-  workspace.pool().parallel_for(images * heads * parts, [&](Index task, int worker) {
-    const Index part = task % parts;
-    const Index head = task / parts % heads;
-    const Index image = task / parts / heads;
-    const T* const q = qkv + image * tokens * 3 * dim + head * head_dim;
-    detail::attention_head<DefaultArch, T>(q, q + dim, q + 2 * dim, 3 * dim, tokens, head_dim,
-                                           part * tokens / parts, (part + 1) * tokens / parts, scale,
-                                           out + image * tokens * dim + head * head_dim, dim,
-                                           workspace.scratch(worker));
-  });
+  attention(qkv, images, tokens, heads, head_dim, out, heads * head_dim, workspace);
 }
 
 }  // namespace vbp::kernels

@@ -8,7 +8,6 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 
 namespace vbp::kernels {
@@ -31,54 +30,49 @@ class PackedWeight {
   /// Packs `weight` [out, in]; neither may be 0.
   explicit PackedWeight(const MatrixView<T>& weight) : out_(weight.rows()), in_(weight.cols()) {
     if (out_ <= 0 || in_ <= 0) throw ShapeError("a weight to be packed must not be empty");
-    packed_ = AlignedBuffer<T>(panels() * kPanel * in_);
-    detail::pack_panels<DefaultArch>(weight.data(), out_, in_, weight.outerStride(), packed_.data());
+    packed_ = AlignedBuffer<T>(panels() * kernels_->panel * in_);
+    kernels_->pack_panels(weight.data(), out_, in_, weight.outerStride(), packed_.data());
   }
 
   Index out() const noexcept { return out_; }
   Index in() const noexcept { return in_; }
-  Index panels() const noexcept { return (out_ + kPanel - 1) / kPanel; }
+  Index panels() const noexcept { return (out_ + kernels_->panel - 1) / kernels_->panel; }
   const T* data() const noexcept { return packed_.data(); }
+  /// The kernels that it is packed for.
+  const KernelTable<T>& kernels() const noexcept { return *kernels_; }
   Index bytes() const noexcept { return packed_.size() * static_cast<Index>(sizeof(T)); }
 
  private:
-  static constexpr Index kPanel = detail::GemmShape<DefaultArch, T>::columns;
+  const KernelTable<T>* kernels_ = &table<T>();
   Index out_ = 0;
   Index in_ = 0;
   AlignedBuffer<T> packed_;
 };
 
-/// Rows of A that one task of gemm takes at most, and the scratch it needs, in elements.
-template <class T>
-Index gemm_scratch_elements(Index rows, Index in) noexcept {
-  const Index block = std::min(rows, detail::block_rows<DefaultArch, T>(in));
-  return detail::scratch_elements<DefaultArch, T>(block, in);
-}
-
-/// C [rows, weight.out()] = epilogue(A [rows, weight.in()] weight^T), rows of A and C their strides apart.
-/// The result does not depend on the number of threads. C must not overlap A.
+/// C [rows, weight.out()] = epilogue(A [rows, weight.in()] weight^T), rows of A and C their strides apart. A
+/// is read where it lies: fastest where its stride is no multiple of a large power of two. The result does
+/// not depend on the number of threads. C must not overlap A.
 template <class T>
 void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight, const Epilogue<T>& epilogue,
           T* c, Index c_stride, Workspace<T>& workspace) {
   if (rows <= 0) return;
-  workspace.reserve(gemm_scratch_elements<T>(rows, weight.in()));
-  const Index limit = detail::block_rows<DefaultArch, T>(weight.in());
-  const Index blocks = (rows + limit - 1) / limit;
+  const detail::GemmOperands<T> product = {.a = a,
+                                           .a_stride = a_stride,
+                                           .rows = rows,
+                                           .packed = weight.data(),
+                                           .columns = weight.out(),
+                                           .depth = weight.in(),
+                                           .epilogue = epilogue,
+                                           .c = c,
+                                           .c_stride = c_stride};
+  const KernelTable<T>& kernels = weight.kernels();
+  workspace.reserve(kernels.gemm_scratch_elements(rows, weight.in()));
+  const Index tiles = kernels.gemm_tiles(rows, weight.out(), weight.in());
+  // Equal runs of tiles. A few a thread, so that one that is held up leaves the others little to wait for.
   const Index threads = workspace.pool().size();
-  // Enough tasks that the last ones to end leave little idle; each task packs its rows of A anew, which
-  // costs one part in the columns that it computes.
-  const Index groups = threads == 1 ? 1 : std::clamp<Index>(4 * threads / blocks, 1, weight.panels());
-  workspace.pool().parallel_for(blocks * groups, [&](Index task, int worker) {
-    const Index block = task / groups;
-    const Index group = task % groups;
-    const Index first = block * rows / blocks;
-    const Index last = (block + 1) * rows / blocks;
-    Epilogue<T> operands = epilogue;
-    if (operands.residual != nullptr) operands.residual += first * operands.residual_stride;
-    detail::gemm_task<DefaultArch, T>(a + first * a_stride, a_stride, last - first, weight.data(),
-                                      weight.out(), weight.in(), group * weight.panels() / groups,
-                                      (group + 1) * weight.panels() / groups, operands, c + first * c_stride,
-                                      c_stride, workspace.scratch(worker));
+  const Index tasks = threads == 1 ? 1 : std::min(4 * threads, tiles);
+  workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
+    kernels.gemm_task(product, task * tiles / tasks, (task + 1) * tiles / tasks, workspace.scratch(worker));
   });
 }
 

@@ -5,7 +5,6 @@
 
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/layer_norm.hpp"
 #include "vbp/kernels/workspace.hpp"
 
 namespace vbp::kernels {
@@ -19,8 +18,8 @@ void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* 
   const Index block = std::max<Index>(1, 16384 / columns);
   workspace.pool().parallel_for((rows + block - 1) / block, [&](Index task) {
     const Index first = task * block;
-    detail::layer_norm<DefaultArch, T>(x + first * x_stride, std::min(block, rows - first), columns, x_stride,
-                                       weight, bias, epsilon, out + first * out_stride, out_stride);
+    table<T>().layer_norm(x + first * x_stride, std::min(block, rows - first), columns, x_stride, weight,
+                          bias, epsilon, out + first * out_stride, out_stride);
   });
 }
 

@@ -1,9 +1,10 @@
 #pragma once
 /// Sums of deviations and of their squares, column by column: what streaming statistics are made of.
 
+#include <type_traits>
+
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/moments.hpp"
 
 namespace vbp::kernels {
 
@@ -12,7 +13,11 @@ namespace vbp::kernels {
 template <class T, class S>
 void add_shifted_moments(const S* samples, Index rows, Index stride, Index columns, const T* shift, T* sum,
                          T* square_sum) noexcept {
-  detail::add_shifted_moments<DefaultArch>(samples, rows, stride, columns, shift, sum, square_sum);
+  if constexpr (std::is_same_v<S, float>) {
+    table<T>().add_shifted_moments_of_float(samples, rows, stride, columns, shift, sum, square_sum);
+  } else {
+    table<T>().add_shifted_moments_of_double(samples, rows, stride, columns, shift, sum, square_sum);
+  }
 }
 
 }  // namespace vbp::kernels

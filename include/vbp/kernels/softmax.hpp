@@ -3,7 +3,6 @@
 
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/softmax.hpp"
 
 namespace vbp::kernels {
 
@@ -11,7 +10,7 @@ namespace vbp::kernels {
 /// sums to 1 within 1e-6 (float).
 template <class T>
 void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept {
-  detail::softmax<DefaultArch, T>(values, rows, columns, stride, scale);
+  table<T>().softmax(values, rows, columns, stride, scale);
 }
 
 }  // namespace vbp::kernels

@@ -85,36 +85,40 @@ class Inference {
     if (count == 0) return;
     const Index rows = count * config_.tokens();
     const Index dim = config_.dim;
+    const Index stride = row_stride(dim);
     lay_out(count);
     embed(images);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const Block& block = blocks_[i];
-      normalise(block.norm1, x_, rows, normal_);
-      multiply(normal_, rows, block.qkv, {}, wide_);
-      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_,
+      normalise(block.norm1, x_, rows, normal_, stride);
+      multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
+      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
                          workspace_);
-      multiply(normal_, rows, block.proj, residual(block.layer_scale1), x_);
-      normalise(block.norm2, x_, rows, normal_);
+      multiply(normal_, stride, rows, block.proj, residual(block.layer_scale1), x_, dim);
+      normalise(block.norm2, x_, rows, normal_, stride);
       const kernels::EpilogueKind activation = config_.activation == Activation::gelu
                                                    ? kernels::EpilogueKind::bias_gelu
                                                    : kernels::EpilogueKind::bias_gelu_tanh;
-      multiply(normal_, rows, block.fc1, {.kind = activation}, wide_);
+      const Index hidden = block.fc1.weight.out();
+      const Index hidden_stride = row_stride(hidden);
+      multiply(normal_, stride, rows, block.fc1, {.kind = activation}, wide_, hidden_stride);
       if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
-        const Index hidden = block.fc1.weight.out();
-        observe(static_cast<Index>(i), MatrixView<T>(Eigen::Map<const Matrix<T>>(wide_, rows, hidden)));
+        using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
+        observe(static_cast<Index>(i),
+                MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
       }
-      multiply(wide_, rows, block.fc2, residual(block.layer_scale2), x_);
+      multiply(wide_, hidden_stride, rows, block.fc2, residual(block.layer_scale2), x_, dim);
     }
     pool_tokens(count);
     if (config_.classes == 0) {
       std::copy_n(pooled_, count * dim * (config_.pooled_features() / dim), logits);
       return;
     }
-    multiply(pooled_, count, head_, {}, logits);
+    multiply(pooled_, head_.weight.in(), count, head_, {}, logits, config_.classes);
     if (config_.distillation_token) {
       // The second head reads the second half of `pooled_`, the distillation tokens.
       T* const second = wide_;
-      multiply(pooled_ + count * dim, count, head_distillation_, {}, second);
+      multiply(pooled_ + count * dim, dim, count, head_distillation_, {}, second, config_.classes);
       for (Index i = 0; i < count * config_.classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
     }
   }
@@ -157,17 +161,25 @@ class Inference {
     }
   }
 
+  /// Rows that the GEMM reads as A lie an odd number of cache lines apart wherever their length is a power of
+  /// two, so that the rows of a tile do not compete for the same sets of the cache.
+  static constexpr Index row_stride(Index columns) noexcept {
+    constexpr Index line = AlignedBuffer<T>::kAlignment / sizeof(T);
+    return (columns + line - 1) / line * line + line;
+  }
+
   /// Divides the arena: the residual stream, its normalised copy, the widest intermediate, pooled features.
   void lay_out(Index count) {
     const Index rows = count * config_.tokens();
     const Index dim = config_.dim;
-    Index widest = std::max({3 * dim, config_.patch_elements(), config_.classes});
-    for (const Block& block : blocks_) widest = std::max(widest, block.fc1.weight.out());
+    Index widest = std::max({3 * dim, row_stride(config_.patch_elements()), config_.classes});
+    for (const Block& block : blocks_) widest = std::max(widest, row_stride(block.fc1.weight.out()));
     const auto aligned = [](Index elements) { return (elements + 15) / 16 * 16; };
-    arena_.reserve(2 * aligned(rows * dim) + aligned(rows * widest) + 2 * aligned(count * dim));
+    arena_.reserve(aligned(rows * dim) + rows * row_stride(dim) + aligned(rows * widest) +
+                   2 * aligned(count * dim));
     x_ = arena_.data();
     normal_ = x_ + aligned(rows * dim);
-    wide_ = normal_ + aligned(rows * dim);
+    wide_ = normal_ + rows * row_stride(dim);
     pooled_ = wide_ + aligned(rows * widest);
   }
 
@@ -178,15 +190,16 @@ class Inference {
             .residual_stride = config_.dim};
   }
 
-  void multiply(const T* a, Index rows, const PackedLinear& layer, kernels::Epilogue<T> epilogue, T* c) {
+  void multiply(const T* a, Index a_stride, Index rows, const PackedLinear& layer,
+                kernels::Epilogue<T> epilogue, T* c, Index c_stride) {
     epilogue.bias = data_or_null(layer.bias);
-    kernels::gemm(a, layer.weight.in(), rows, layer.weight, epilogue, c, layer.weight.out(), workspace_);
+    kernels::gemm(a, a_stride, rows, layer.weight, epilogue, c, c_stride, workspace_);
   }
 
-  void normalise(const LayerNorm<T>& norm, const T* from, Index rows, T* to) {
+  void normalise(const LayerNorm<T>& norm, const T* from, Index rows, T* to, Index to_stride) {
     const Index dim = norm.weight.size();
     kernels::layer_norm(from, dim, rows, dim, norm.weight.data(), norm.bias.data(),
-                        static_cast<T>(config_.epsilon), to, dim, workspace_);
+                        static_cast<T>(config_.epsilon), to, to_stride, workspace_);
   }
 
   /// Cuts the images into patches, projects them, and lays the residual stream out.
@@ -196,14 +209,14 @@ class Inference {
     const Index patch = config_.patch_size;
     const Index grid = config_.grid();
     const Index patches = config_.patches();
-    const Index elements = config_.patch_elements();
     const Index dim = config_.dim;
+    const Index stride = row_stride(config_.patch_elements());
     workspace_.pool().parallel_for(count * grid, [&](Index task) {
       const Index image = task / grid;
       const Index grid_row = task % grid;
       const T* const pixels = images.data() + image * images.outerStride();
       for (Index grid_column = 0; grid_column < grid; ++grid_column) {
-        T* to = wide_ + (image * patches + grid_row * grid + grid_column) * elements;
+        T* to = wide_ + (image * patches + grid_row * grid + grid_column) * stride;
         for (Index channel = 0; channel < config_.channels; ++channel) {
           for (Index row = 0; row < patch; ++row, to += patch) {
             std::copy_n(pixels + (channel * size + grid_row * patch + row) * size + grid_column * patch,
@@ -212,14 +225,16 @@ class Inference {
         }
       }
     });
-    multiply(wide_, count * patches, patch_embed_, {}, normal_);
     const Index prefix = config_.prefix_tokens() * dim;
-    workspace_.pool().parallel_for(count, [&](Index image) {
+    for (Index image = 0; image < count; ++image) {
       T* const to = x_ + image * start_.size();
-      const T* const embedded = normal_ + image * patches * dim;
       std::copy_n(start_.data(), prefix, to);
-      for (Index i = 0; i < patches * dim; ++i) to[prefix + i] = start_.data()[prefix + i] + embedded[i];
-    });
+      multiply(wide_ + image * patches * stride, stride, patches, patch_embed_,
+               {.kind = kernels::EpilogueKind::scaled_residual,
+                .residual = start_.data() + prefix,
+                .residual_stride = dim},
+               to + prefix, dim);
+    }
   }
 
   /// Final norms and pooling into pooled_: [n, features], with a distillation token two such halves.
@@ -228,7 +243,7 @@ class Inference {
     const Index dim = config_.dim;
     const Index prefix = config_.prefix_tokens();
     const bool averages = config_.pooling != Pooling::class_token;
-    if (averages && config_.norm) normalise(norm_, x_, count * tokens, x_);
+    if (averages && config_.norm) normalise(norm_, x_, count * tokens, x_, dim);
     const Index features = config_.pooled_features();
     for (Index image = 0; image < count; ++image) {
       const T* const from = x_ + image * tokens * dim;
@@ -246,9 +261,9 @@ class Inference {
       }
     }
     if (!averages && config_.norm) {
-      normalise(norm_, pooled_, config_.distillation_token ? 2 * count : count, pooled_);
+      normalise(norm_, pooled_, config_.distillation_token ? 2 * count : count, pooled_, dim);
     }
-    if (config_.fc_norm) normalise(fc_norm_, pooled_, count, pooled_);
+    if (config_.fc_norm) normalise(fc_norm_, pooled_, count, pooled_, fc_norm_.weight.size());
   }
 
   VitConfig config_;

@@ -1,6 +1,7 @@
 #pragma once
-/// C = A W^T with W packed beforehand: the blocking of Goto and van de Geijn (2008), written so that one
-/// task (a block of rows times a range of panels) is one function call without any shared state.
+/// C = A W^T with W packed beforehand: the register tile of Goto and van de Geijn (2008) on an A that is read
+/// where it lies, written so that one task (a run of tiles of C) is one function call without any shared
+/// state.
 
 #include <algorithm>
 #include <cstring>
@@ -24,26 +25,43 @@ struct EpilogueOperands {
   std::ptrdiff_t residual_stride = 0;
 };
 
+/// One product: C [rows, columns] = epilogue(A [rows, depth] W^T), W in panels, rows their strides apart.
+template <class T>
+struct GemmOperands {
+  const T* a = nullptr;
+  std::ptrdiff_t a_stride = 0;
+  std::ptrdiff_t rows = 0;
+  const T* packed = nullptr;
+  std::ptrdiff_t columns = 0;
+  std::ptrdiff_t depth = 0;
+  EpilogueOperands<T> epilogue;
+  T* c = nullptr;
+  std::ptrdiff_t c_stride = 0;
+};
+
 /// Register tile and blocking.
 template <class Arch, class T>
 struct GemmShape {
   static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
-  /// Two registers wide: each broadcast of A feeds two multiply-adds.
+  /// Two registers wide: each broadcast of A feeds two multiply-adds, so that the loads (rows + 2 for 2 rows
+  /// multiply-adds) take fewer cycles than the arithmetic on every CPU that loads as often as it multiplies.
   static constexpr std::ptrdiff_t columns = 2 * lanes;
-  /// With 32 registers 14 x 2 accumulators, with 16 registers 6 x 2; the rest holds a row of W and the
-  /// broadcasts.
+  /// With 32 registers 14 x 2 accumulators, with 16 registers 6 x 2; the rest holds a row of W and a
+  /// broadcast. Both are more than the 8 that two units of four cycles' latency need.
 #if defined(__aarch64__)
   static constexpr std::ptrdiff_t rows = 14;
 #else
   static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 14 : 6;
 #endif
-  /// A panel's slice of W (depth x columns) takes 24 KiB, so that it stays in a first-level cache of 32 KiB.
-  static constexpr std::ptrdiff_t depth = 24 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
-  /// Rows of packed A lie this far apart: a constant, so that all are addressed from one pointer, and no
-  /// multiple of a large power of two, so that they do not compete for the same cache sets.
-  static constexpr std::ptrdiff_t stride = depth + 64 / static_cast<std::ptrdiff_t>(sizeof(T));
-  /// Bytes of packed A that a task keeps in the second-level cache.
-  static constexpr std::ptrdiff_t block_bytes = 384 * 1024;
+  /// Slices of a panel stay in the second-level cache, of which the smallest have 256 KiB beside registers of
+  /// 32 bytes and 1 MiB beside those of 64: half for W, the rest for the rows of A that pass by. The first
+  /// level need not hold them, since a tile takes only columns + rows values for 2 rows multiply-adds.
+  static constexpr std::ptrdiff_t slice_bytes = (kRegisterBytes<Arch, T> == 64 ? 512 : 128) * 1024;
+  static constexpr std::ptrdiff_t depth = slice_bytes / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
+  /// Rows of A that meet a panel before the next one comes: as many as 768 KiB hold, so that they mostly wait
+  /// in the second-level cache, but enough to pay for reading W once more.
+  static constexpr std::ptrdiff_t block_bytes = 768 * 1024;
+  static constexpr std::ptrdiff_t least_tiles = 8;
 };
 
 template <std::ptrdiff_t... I, class Function>
@@ -56,115 +74,152 @@ inline void unrolled(Function&& function) noexcept {
   unrolled(std::make_integer_sequence<std::ptrdiff_t, N>{}, function);
 }
 
-/// sums[Rows x columns] (+)= a[Rows x depth] w[depth x columns].
-template <class Arch, class T, std::ptrdiff_t Rows>
-void multiply_tile(const T* a, const T* w, std::ptrdiff_t depth, T* sums, bool accumulate) noexcept {
-  using Shape = GemmShape<Arch, T>;
-  using B = Batch<Arch, T>;
-  B sum[Rows][2];
-  if (accumulate) {
-    unrolled<Rows>([&](auto i) {
-      sum[i][0] = B::load_aligned(sums + i * Shape::columns);
-      sum[i][1] = B::load_aligned(sums + i * Shape::columns + Shape::lanes);
-    });
-  } else {
-    unrolled<Rows>([&](auto i) { sum[i][0] = sum[i][1] = B(T(0)); });
-  }
-  for (std::ptrdiff_t k = 0; k < depth; ++k) {
-    const B left = B::load_aligned(w + k * Shape::columns);
-    const B right = B::load_aligned(w + k * Shape::columns + Shape::lanes);
-    unrolled<Rows>([&](auto i) {
-      const B factor(a[i * Shape::stride + k]);
-      sum[i][0] = multiply_add<Arch, T>(factor, left, sum[i][0]);
-      sum[i][1] = multiply_add<Arch, T>(factor, right, sum[i][1]);
-    });
-  }
-  unrolled<Rows>([&](auto i) {
-    sum[i][0].store_aligned(sums + i * Shape::columns);
-    sum[i][1].store_aligned(sums + i * Shape::columns + Shape::lanes);
-  });
-}
+/// A tile: its operands' first elements and their distances.
+template <class T>
+struct Tile {
+  const T* a;
+  std::ptrdiff_t a_stride;
+  const T* w;
+  std::ptrdiff_t depth;
+  const T* partial;  ///< what the sums start from, rows GemmShape::columns apart; null: from zero
+  const T* next;     ///< W that later tiles will read, fetched meanwhile: `step` values for each of the depth
+  std::ptrdiff_t step;
+  const T* bias;      ///< null: none
+  const T* scale;     ///< null: ones
+  const T* residual;  ///< null: none
+  std::ptrdiff_t residual_stride;
+  T* c;
+  std::ptrdiff_t c_stride;
+};
 
-/// The instantiation of multiply_tile for 1 ... Shape::rows rows.
-template <class Arch, class T>
-using TileFunction = void (*)(const T*, const T*, std::ptrdiff_t, T*, bool) noexcept;
-
-template <class Arch, class T, std::ptrdiff_t... I>
-inline TileFunction<Arch, T> tile_function(std::ptrdiff_t rows,
-                                           std::integer_sequence<std::ptrdiff_t, I...>) noexcept {
-  static constexpr TileFunction<Arch, T> table[] = {&multiply_tile<Arch, T, I + 1>...};
-  return table[rows - 1];
-}
-
-/// One vector of sums through the epilogue.
-template <class Arch, class T, EpilogueKind Kind>
-inline Batch<Arch, T> finish(Batch<Arch, T> value, const Batch<Arch, T>& bias, const Batch<Arch, T>& scale,
-                             const Batch<Arch, T>& residual) noexcept {
-  value += bias;
-  if constexpr (Kind == EpilogueKind::bias_gelu) return gelu<Arch, T>(value);
-  if constexpr (Kind == EpilogueKind::bias_gelu_tanh) return gelu_tanh<Arch, T>(value);
-  if constexpr (Kind == EpilogueKind::scaled_residual) return multiply_add<Arch, T>(value, scale, residual);
-  return value;
-}
-
-/// Stores rows x columns sums of a tile to C through the epilogue. `columns` may be less than the panel's.
-template <class Arch, class T, EpilogueKind Kind>
-void store_tile(const T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t first_row,
-                std::ptrdiff_t first_column, const EpilogueOperands<T>& operands, T* c,
-                std::ptrdiff_t c_stride) noexcept {
+/// One tile of `Rows` rows and `Vectors` (1 or 2) vectors: the sums never leave their registers before they
+/// are finished, which takes every lambda to be inlined.
+template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
+[[gnu::flatten]] void multiply_tile(const Tile<T>& tile) noexcept {
   using Shape = GemmShape<Arch, T>;
   using B = Batch<Arch, T>;
   constexpr std::ptrdiff_t lanes = Shape::lanes;
-  for (std::ptrdiff_t j = 0; j < columns; j += lanes) {
-    const std::ptrdiff_t present = std::min(lanes, columns - j);
-    const auto load = [&](const T* from, T otherwise) noexcept -> B {
-      if (from == nullptr) return B(otherwise);
-      if (present == lanes) return B::load_unaligned(from);
-      alignas(64) T padded[static_cast<std::size_t>(lanes)] = {};
-      for (std::ptrdiff_t lane = 0; lane < present; ++lane) padded[lane] = from[lane];
-      return B::load_aligned(padded);
-    };
-    const std::ptrdiff_t column = first_column + j;
-    const B bias = load(operands.bias != nullptr ? operands.bias + column : nullptr, T(0));
-    const B scale = load(operands.scale != nullptr ? operands.scale + column : nullptr, T(1));
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      B residual(T(0));
-      if constexpr (Kind == EpilogueKind::scaled_residual) {
-        if (operands.residual != nullptr) {
-          residual = load(operands.residual + (first_row + i) * operands.residual_stride + column, T(0));
-        }
-      }
-      const B value =
-          finish<Arch, T, Kind>(B::load_aligned(sums + i * Shape::columns + j), bias, scale, residual);
-      T* const to = c + (first_row + i) * c_stride + column;
-      if (present == lanes) {
-        value.store_unaligned(to);
-      } else {
-        alignas(64) T lane_values[static_cast<std::size_t>(lanes)];
-        value.store_aligned(lane_values);
-        for (std::ptrdiff_t lane = 0; lane < present; ++lane) to[lane] = lane_values[lane];
-      }
-    }
+  B sum[Rows][Vectors];
+  if (tile.partial != nullptr) {
+    unrolled<Rows>([&](auto i) {
+      unrolled<Vectors>(
+          [&](auto j) { sum[i][j] = B::load_aligned(tile.partial + i * Shape::columns + j * lanes); });
+    });
+  } else {
+    unrolled<Rows>([&](auto i) { unrolled<Vectors>([&](auto j) { sum[i][j] = B(T(0)); }); });
   }
+  // Two pointers into A, so that the multiples of the stride fit the registers for addresses.
+  constexpr std::ptrdiff_t half = (Shape::rows + 1) / 2;
+  const std::ptrdiff_t stride = tile.a_stride;
+  const T* const upper = tile.a;
+  const T* const lower = tile.a + half * stride;
+  const T* w = tile.w;
+  const T* next = tile.next;
+  const std::ptrdiff_t step = tile.step;
+  const std::ptrdiff_t depth = tile.depth;
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    B row[Vectors];
+    unrolled<Vectors>([&](auto j) { row[j] = B::load_aligned(w + j * lanes); });
+    prefetch(next);
+    unrolled<Rows>([&](auto i) {
+      const B factor((i < half ? upper : lower)[i % half * stride + k]);
+      unrolled<Vectors>([&](auto j) { sum[i][j] = multiply_add<Arch, T>(factor, row[j], sum[i][j]); });
+    });
+    w += Shape::columns;
+    next += step;
+  }
+  unrolled<Vectors>([&](auto j) {
+    if (tile.bias != nullptr) {
+      const B bias = B::load_unaligned(tile.bias + j * lanes);
+      unrolled<Rows>([&](auto i) { sum[i][j] += bias; });
+    }
+    if (tile.scale != nullptr || tile.residual != nullptr) {
+      const B scale = tile.scale != nullptr ? B::load_unaligned(tile.scale + j * lanes) : B(T(1));
+      unrolled<Rows>([&](auto i) {
+        B residual(T(0));
+        if (tile.residual != nullptr) {
+          residual = B::load_unaligned(tile.residual + i * tile.residual_stride + j * lanes);
+        }
+        sum[i][j] = multiply_add<Arch, T>(sum[i][j], scale, residual);
+      });
+    }
+    unrolled<Rows>([&](auto i) { sum[i][j].store_unaligned(tile.c + i * tile.c_stride + j * lanes); });
+  });
 }
 
+template <class T>
+using TileFunction = void (*)(const Tile<T>&) noexcept;
+
+template <class Arch, class T, std::ptrdiff_t Vectors, std::ptrdiff_t... I>
+inline TileFunction<T> tile_function(std::ptrdiff_t rows,
+                                     std::integer_sequence<std::ptrdiff_t, I...>) noexcept {
+  static constexpr TileFunction<T> table[] = {&multiply_tile<Arch, T, I + 1, Vectors>...};
+  return table[rows - 1];
+}
+
+/// The instantiation of multiply_tile for 1 ... Shape::rows rows of one or two vectors.
 template <class Arch, class T>
-inline void store_tile(const T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t first_row,
-                       std::ptrdiff_t first_column, const EpilogueOperands<T>& operands, T* c,
-                       std::ptrdiff_t c_stride) noexcept {
-  const auto store = [&]<EpilogueKind Kind>() {
-    store_tile<Arch, T, Kind>(sums, rows, columns, first_row, first_column, operands, c, c_stride);
+inline TileFunction<T> tile_function(std::ptrdiff_t rows, std::ptrdiff_t columns) noexcept {
+  using Shape = GemmShape<Arch, T>;
+  constexpr std::make_integer_sequence<std::ptrdiff_t, Shape::rows> all{};
+  return columns == Shape::columns ? tile_function<Arch, T, 2>(rows, all)
+                                   : tile_function<Arch, T, 1>(rows, all);
+}
+
+/// GELU in place on a tile that has just been stored.
+template <class Arch, class T>
+void apply_activation(EpilogueKind kind, T* c, std::ptrdiff_t rows, std::ptrdiff_t columns,
+                      std::ptrdiff_t c_stride) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr std::ptrdiff_t lanes = GemmShape<Arch, T>::lanes;
+  const auto apply = [&](auto&& activation) {
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      for (std::ptrdiff_t j = 0; j < columns; j += lanes) {
+        T* const at = c + i * c_stride + j;
+        activation(B::load_unaligned(at)).store_unaligned(at);
+      }
+    }
   };
-  switch (operands.kind) {
-    case EpilogueKind::bias:
-      return store.template operator()<EpilogueKind::bias>();
-    case EpilogueKind::bias_gelu:
-      return store.template operator()<EpilogueKind::bias_gelu>();
-    case EpilogueKind::bias_gelu_tanh:
-      return store.template operator()<EpilogueKind::bias_gelu_tanh>();
-    case EpilogueKind::scaled_residual:
-      return store.template operator()<EpilogueKind::scaled_residual>();
+  if (kind == EpilogueKind::bias_gelu) apply([](const B& x) { return gelu<Arch, T>(x); });
+  if (kind == EpilogueKind::bias_gelu_tanh) apply([](const B& x) { return gelu_tanh<Arch, T>(x); });
+}
+
+/// One tile of whole vectors, through the epilogue.
+template <class Arch, class T>
+void finish_tile(const Tile<T>& tile, std::ptrdiff_t rows, std::ptrdiff_t columns,
+                 EpilogueKind kind) noexcept {
+  tile_function<Arch, T>(rows, columns)(tile);
+  apply_activation<Arch, T>(kind, tile.c, rows, columns, tile.c_stride);
+}
+
+/// The same where only the first `present` of the columns exist: whatever is as wide as the tile is worked on
+/// in a copy.
+template <class Arch, class T>
+void finish_narrow_tile(Tile<T> tile, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t present,
+                        EpilogueKind kind) noexcept {
+  using Shape = GemmShape<Arch, T>;
+  alignas(64) T bias[Shape::columns] = {};
+  alignas(64) T scale[Shape::columns] = {};
+  alignas(64) T copy[Shape::rows * Shape::columns] = {};
+  const std::size_t bytes = static_cast<std::size_t>(present) * sizeof(T);
+  const auto take = [bytes](const T*& from, T* to) noexcept {
+    if (from == nullptr) return;
+    std::memcpy(to, from, bytes);
+    from = to;
+  };
+  take(tile.bias, bias);
+  take(tile.scale, scale);
+  if (tile.residual != nullptr) {
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
+      std::memcpy(copy + i * Shape::columns, tile.residual + i * tile.residual_stride, bytes);
+    }
+    tile.residual = copy;
+    tile.residual_stride = Shape::columns;
   }
+  T* const c = std::exchange(tile.c, copy);
+  const std::ptrdiff_t c_stride = std::exchange(tile.c_stride, Shape::columns);
+  finish_tile<Arch, T>(tile, rows, columns, kind);
+  for (std::ptrdiff_t i = 0; i < rows; ++i) std::memcpy(c + i * c_stride, copy + i * Shape::columns, bytes);
 }
 
 /// The slices that a depth is cut into, as even as can be.
@@ -179,16 +234,51 @@ struct Slices {
   std::ptrdiff_t size(std::ptrdiff_t slice) const noexcept { return begin(slice + 1) - begin(slice); }
 };
 
+/// How the tiles of C are numbered: blocks of rows, in a block the panels, in a panel the tiles from top to
+/// bottom. Rows are dealt evenly to tiles, so that none is a sliver that waits for its own latency.
+template <class Arch, class T>
+struct Tiling {
+  std::ptrdiff_t rows;
+  std::ptrdiff_t panels;
+  std::ptrdiff_t tiles;   ///< from top to bottom
+  std::ptrdiff_t blocks;  ///< of tiles
+
+  Tiling(std::ptrdiff_t all_rows, std::ptrdiff_t columns, std::ptrdiff_t depth) noexcept
+      : rows(all_rows),
+        panels((columns + GemmShape<Arch, T>::columns - 1) / GemmShape<Arch, T>::columns),
+        tiles((all_rows + GemmShape<Arch, T>::rows - 1) / GemmShape<Arch, T>::rows),
+        blocks((tiles + block_tiles(depth) - 1) / block_tiles(depth)) {}
+
+  std::ptrdiff_t count() const noexcept { return tiles * panels; }
+  std::ptrdiff_t first_row(std::ptrdiff_t tile) const noexcept {
+    return tile * (rows / tiles) + std::min(tile, rows % tiles);
+  }
+  std::ptrdiff_t first_tile(std::ptrdiff_t block) const noexcept { return block * tiles / blocks; }
+
+  /// Tiles that a block has at most.
+  static std::ptrdiff_t block_tiles(std::ptrdiff_t depth) noexcept {
+    using Shape = GemmShape<Arch, T>;
+    const std::ptrdiff_t tile_bytes = Shape::rows * depth * static_cast<std::ptrdiff_t>(sizeof(T));
+    return std::max(Shape::least_tiles, Shape::block_bytes / tile_bytes);
+  }
+};
+
 /// Packs W [columns, depth] (rows `w_stride` apart) into panels: panel p holds W[p * n ..., k] for k = 0, 1,
 /// ... one row of n = Shape::columns values after the other, missing columns as zeros.
 template <class Arch, class T>
 void pack_panels(const T* w, std::ptrdiff_t columns, std::ptrdiff_t depth, std::ptrdiff_t w_stride,
                  T* packed) noexcept {
   constexpr std::ptrdiff_t width = GemmShape<Arch, T>::columns;
+  // A cache line of each row of W at a time.
+  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
   for (std::ptrdiff_t first = 0; first < columns; first += width) {
-    for (std::ptrdiff_t k = 0; k < depth; ++k) {
-      for (std::ptrdiff_t j = 0; j < width; ++j) {
-        packed[k * width + j] = first + j < columns ? w[(first + j) * w_stride + k] : T(0);
+    const std::ptrdiff_t present = std::min(width, columns - first);
+    if (present < width) std::fill_n(packed, depth * width, T(0));
+    for (std::ptrdiff_t begin = 0; begin < depth; begin += line) {
+      const std::ptrdiff_t end = std::min(begin + line, depth);
+      for (std::ptrdiff_t j = 0; j < present; ++j) {
+        const T* const row = w + (first + j) * w_stride;
+        for (std::ptrdiff_t k = begin; k < end; ++k) packed[k * width + j] = row[k];
       }
     }
     packed += depth * width;
@@ -211,62 +301,100 @@ void pack_panels_transposed(const T* w, std::ptrdiff_t columns, std::ptrdiff_t d
   }
 }
 
-/// Rows of A that one task takes: as many as fit the second-level cache, a multiple of the register tile.
+/// Elements of scratch that gemm_task needs: the sums of a panel between two slices, nothing where one slice
+/// does.
 template <class Arch, class T>
-std::ptrdiff_t block_rows(std::ptrdiff_t depth) noexcept {
+std::ptrdiff_t gemm_scratch_elements(std::ptrdiff_t rows, std::ptrdiff_t depth) noexcept {
   using Shape = GemmShape<Arch, T>;
-  const std::ptrdiff_t row_bytes =
-      Slices<Arch, T>(depth).count * Shape::stride * static_cast<std::ptrdiff_t>(sizeof(T));
-  return std::max<std::ptrdiff_t>(1, Shape::block_bytes / row_bytes / Shape::rows) * Shape::rows;
+  if (Slices<Arch, T>(depth).count <= 1) return 0;
+  const Tiling<Arch, T> tiling(rows, Shape::columns, depth);
+  return std::min(tiling.tiles, tiling.block_tiles(depth)) * Shape::rows * Shape::columns;
 }
 
-/// Elements of scratch that a task on `rows` rows needs: packed A, and the sums of one panel.
+/// Tiles [begin, end) from top to bottom of one panel.
 template <class Arch, class T>
-std::ptrdiff_t scratch_elements(std::ptrdiff_t rows, std::ptrdiff_t depth) noexcept {
+void gemm_panel(const GemmOperands<T>& product, const Tiling<Arch, T>& tiling, std::ptrdiff_t panel,
+                std::ptrdiff_t begin, std::ptrdiff_t end, T* sums) noexcept {
   using Shape = GemmShape<Arch, T>;
-  return rows * (Slices<Arch, T>(depth).count * Shape::stride + Shape::columns);
-}
-
-/// One task: `rows` rows of A times panels [panel_begin, panel_end) of packed W. C and the residual are
-/// addressed from the task's first row on. Scratch (scratch_elements of it) is 64-byte aligned and private to
-/// the task.
-template <class Arch, class T>
-void gemm_task(const T* a, std::ptrdiff_t a_stride, std::ptrdiff_t rows, const T* packed,
-               std::ptrdiff_t columns, std::ptrdiff_t depth, std::ptrdiff_t panel_begin,
-               std::ptrdiff_t panel_end, const EpilogueOperands<T>& operands, T* c, std::ptrdiff_t c_stride,
-               T* scratch) noexcept {
-  using Shape = GemmShape<Arch, T>;
-  T* const sums = scratch;
-  T* const packed_a = scratch + rows * Shape::columns;
-  const Slices<Arch, T> slices(depth);
+  const Slices<Arch, T> slices(product.depth);
+  const EpilogueOperands<T>& epilogue = product.epilogue;
+  const std::ptrdiff_t first_column = panel * Shape::columns;
+  const std::ptrdiff_t present = std::min(Shape::columns, product.columns - first_column);
+  const std::ptrdiff_t columns = present > Shape::lanes ? Shape::columns : Shape::lanes;
   for (std::ptrdiff_t slice = 0; slice < slices.count; ++slice) {
-    const T* const from = a + slices.begin(slice);
-    const std::size_t bytes = static_cast<std::size_t>(slices.size(slice)) * sizeof(T);
-    for (std::ptrdiff_t i = 0; i < rows; ++i) {
-      std::memcpy(packed_a + (slice * rows + i) * Shape::stride, from + i * a_stride, bytes);
-    }
-  }
-  // Rows are dealt evenly, so that no tile is a sliver that waits for its own latency.
-  const std::ptrdiff_t tiles = (rows + Shape::rows - 1) / Shape::rows;
-  for (std::ptrdiff_t panel = panel_begin; panel < panel_end; ++panel) {
-    const std::ptrdiff_t first_column = panel * Shape::columns;
-    const std::ptrdiff_t present = std::min(Shape::columns, columns - first_column);
-    for (std::ptrdiff_t slice = 0; slice < slices.count; ++slice) {
-      const T* const w = packed + (panel * depth + slices.begin(slice)) * Shape::columns;
-      for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
-        const std::ptrdiff_t first = tile * rows / tiles;
-        const std::ptrdiff_t tile_rows = (tile + 1) * rows / tiles - first;
-        const auto multiply =
-            tile_function<Arch, T>(tile_rows, std::make_integer_sequence<std::ptrdiff_t, Shape::rows>{});
-        T* const tile_sums = sums + first * Shape::columns;
-        multiply(packed_a + (slice * rows + first) * Shape::stride, w, slices.size(slice), tile_sums,
-                 slice > 0);
-        if (slice == slices.count - 1) {
-          store_tile<Arch, T>(tile_sums, tile_rows, present, first, first_column, operands, c, c_stride);
+    const std::ptrdiff_t first_depth = slices.begin(slice);
+    const T* const w = product.packed + (panel * product.depth + first_depth) * Shape::columns;
+    // While the tiles use this slice, each fetches its share of the next panel's.
+    const T* const next = panel + 1 < tiling.panels ? w + product.depth * Shape::columns : w;
+    const std::ptrdiff_t step = Shape::columns / (end - begin) + 1;
+    for (std::ptrdiff_t index = begin; index < end; ++index) {
+      const std::ptrdiff_t first = tiling.first_row(index);
+      const std::ptrdiff_t rows = tiling.first_row(index + 1) - first;
+      T* const partial = sums + (index - begin) * Shape::rows * Shape::columns;
+      Tile<T> tile = {.a = product.a + first * product.a_stride + first_depth,
+                      .a_stride = product.a_stride,
+                      .w = w,
+                      .depth = slices.size(slice),
+                      .partial = slice > 0 ? partial : nullptr,
+                      .next = next + (index - begin) * step * slices.size(slice),
+                      .step = step,
+                      .bias = nullptr,
+                      .scale = nullptr,
+                      .residual = nullptr,
+                      .residual_stride = epilogue.residual_stride,
+                      .c = partial,
+                      .c_stride = Shape::columns};
+      if (slice + 1 < slices.count) {
+        tile_function<Arch, T>(rows, columns)(tile);
+        continue;
+      }
+      if (epilogue.bias != nullptr) tile.bias = epilogue.bias + first_column;
+      if (epilogue.kind == EpilogueKind::scaled_residual) {
+        if (epilogue.scale != nullptr) tile.scale = epilogue.scale + first_column;
+        if (epilogue.residual != nullptr) {
+          tile.residual = epilogue.residual + first * epilogue.residual_stride + first_column;
         }
+      }
+      tile.c = product.c + first * product.c_stride + first_column;
+      tile.c_stride = product.c_stride;
+      if (present == columns) {
+        finish_tile<Arch, T>(tile, rows, columns, epilogue.kind);
+      } else {
+        finish_narrow_tile<Arch, T>(tile, rows, columns, present, epilogue.kind);
       }
     }
   }
+}
+
+/// Tiles that tasks divide between them.
+template <class Arch, class T>
+std::ptrdiff_t gemm_tiles(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth) noexcept {
+  return Tiling<Arch, T>(rows, columns, depth).count();
+}
+
+/// One task: tiles [begin, end) in the order of Tiling. Scratch (gemm_scratch_elements of it) is 64-byte
+/// aligned and private to the task. An element of C does not depend on the task it is computed in.
+template <class Arch, class T>
+void gemm_task(const GemmOperands<T>& product, std::ptrdiff_t begin, std::ptrdiff_t end,
+               T* scratch) noexcept {
+  const Tiling<Arch, T> tiling(product.rows, product.columns, product.depth);
+  for (std::ptrdiff_t block = 0; block < tiling.blocks; ++block) {
+    const std::ptrdiff_t first = tiling.first_tile(block);
+    const std::ptrdiff_t tiles = tiling.first_tile(block + 1) - first;
+    const std::ptrdiff_t stop = std::min(end - first * tiling.panels, tiles * tiling.panels);
+    for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(begin - first * tiling.panels, 0); i < stop;) {
+      const std::ptrdiff_t from = i % tiles;
+      const std::ptrdiff_t to = std::min(tiles, from + stop - i);
+      gemm_panel<Arch, T>(product, tiling, i / tiles, first + from, first + to, scratch);
+      i += to - from;
+    }
+  }
+}
+
+/// All of it in one task.
+template <class Arch, class T>
+void gemm_whole(const GemmOperands<T>& product, T* scratch) noexcept {
+  gemm_task<Arch, T>(product, 0, gemm_tiles<Arch, T>(product.rows, product.columns, product.depth), scratch);
 }
 
 }  // namespace vbp::kernels::detail

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include <xsimd/xsimd.hpp>
@@ -45,15 +46,57 @@ inline Batch<Arch, T> load_as(const S* from) noexcept {
   return Batch<Arch, T>::load_unaligned(from);
 }
 
-/// Sum of all lanes, in lane order.
+/// table[n] in each lane, n the lowest three bits of the lane of `index`.
+template <class Arch>
+inline Batch<Arch, float> lookup(const float (&table)[8], const Batch<Arch, float>& index) noexcept {
+#if defined(__AVX512F__)
+  if constexpr (kRegisterBytes<Arch, float> == 64) {
+    const __m512 twice = _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_load_ps(table))));
+    return _mm512_permutexvar_ps(_mm512_castps_si512(index), twice);
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (kRegisterBytes<Arch, float> == 32) {
+    return _mm256_permutevar8x32_ps(_mm256_load_ps(table), _mm256_castps_si256(index));
+  }
+#endif
+  constexpr std::size_t size = Batch<Arch, float>::size;
+  alignas(64) float lanes[size];
+  std::uint32_t bits[size];
+  index.store_aligned(lanes);
+  std::memcpy(bits, lanes, sizeof lanes);
+  for (std::size_t i = 0; i < size; ++i) lanes[i] = table[bits[i] & 7U];
+  return Batch<Arch, float>::load_aligned(lanes);
+}
+
+/// combine(x, y) over all lanes, by halves.
+template <class Arch, class T, class Combine>
+inline T reduce_lanes(const Batch<Arch, T>& values, Combine&& combine) noexcept {
+  alignas(64) T lanes[Batch<Arch, T>::size];
+  values.store_aligned(lanes);
+  for (std::size_t half = Batch<Arch, T>::size / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
+  }
+  return lanes[0];
+}
+
 template <class Arch, class T>
 inline T sum_lanes(const Batch<Arch, T>& values) noexcept {
-  constexpr std::size_t size = Batch<Arch, T>::size;
-  alignas(64) T lanes[size];
-  values.store_aligned(lanes);
-  T sum = lanes[0];
-  for (std::size_t i = 1; i < size; ++i) sum += lanes[i];
-  return sum;
+  return reduce_lanes<Arch, T>(values, [](T a, T b) { return a + b; });
+}
+
+template <class Arch, class T>
+inline T largest_lane(const Batch<Arch, T>& values) noexcept {
+  return reduce_lanes<Arch, T>(values, [](T a, T b) { return a > b ? a : b; });
+}
+
+/// Asks for a cache line that will be read once the second-level cache has it. Any address will do.
+inline void prefetch(const void* address) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(address, 0, 2);
+#else
+  static_cast<void>(address);
+#endif
 }
 
 }  // namespace vbp::kernels::detail

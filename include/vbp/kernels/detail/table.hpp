@@ -1,0 +1,57 @@
+#pragma once
+/// The kernels of one architecture behind pointers, so that a program can carry several and choose.
+
+#include "vbp/kernels/detail/attention.hpp"
+#include "vbp/kernels/detail/gemm.hpp"
+#include "vbp/kernels/detail/layer_norm.hpp"
+#include "vbp/kernels/detail/math.hpp"
+#include "vbp/kernels/detail/moments.hpp"
+#include "vbp/kernels/detail/softmax.hpp"
+
+namespace vbp::kernels::detail {
+
+/// A kernel joins with a member here, whose type is the same for every architecture, and a line in
+/// kernel_table.
+template <class T>
+struct KernelTable {
+  const char* architecture;
+  std::size_t register_bytes;
+  std::ptrdiff_t panel;  ///< columns of a panel of packed W
+  decltype(&detail::pack_panels<xsimd::default_arch, T>) pack_panels;
+  decltype(&detail::pack_panels_transposed<xsimd::default_arch, T>) pack_panels_transposed;
+  decltype(&detail::gemm_tiles<xsimd::default_arch, T>) gemm_tiles;
+  decltype(&detail::gemm_scratch_elements<xsimd::default_arch, T>) gemm_scratch_elements;
+  decltype(&detail::gemm_task<xsimd::default_arch, T>) gemm_task;
+  decltype(&detail::attention_blocks<xsimd::default_arch, T>) attention_blocks;
+  decltype(&detail::attention_scratch_elements<xsimd::default_arch, T>) attention_scratch_elements;
+  decltype(&detail::attention_task<xsimd::default_arch, T>) attention_task;
+  decltype(&detail::softmax<xsimd::default_arch, T>) softmax;
+  decltype(&detail::layer_norm<xsimd::default_arch, T>) layer_norm;
+  void (*gelu)(const T*, std::ptrdiff_t, T*) noexcept;
+  void (*gelu_tanh)(const T*, std::ptrdiff_t, T*) noexcept;
+  decltype(&detail::add_shifted_moments<xsimd::default_arch, T, float>) add_shifted_moments_of_float;
+  decltype(&detail::add_shifted_moments<xsimd::default_arch, T, double>) add_shifted_moments_of_double;
+};
+
+template <class Arch, class T>
+constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
+  return {.architecture = architecture,
+          .register_bytes = kRegisterBytes<Arch, T>,
+          .panel = GemmShape<Arch, T>::columns,
+          .pack_panels = &pack_panels<Arch, T>,
+          .pack_panels_transposed = &pack_panels_transposed<Arch, T>,
+          .gemm_tiles = &gemm_tiles<Arch, T>,
+          .gemm_scratch_elements = &gemm_scratch_elements<Arch, T>,
+          .gemm_task = &gemm_task<Arch, T>,
+          .attention_blocks = &attention_blocks<Arch, T>,
+          .attention_scratch_elements = &attention_scratch_elements<Arch, T>,
+          .attention_task = &attention_task<Arch, T>,
+          .softmax = &softmax<Arch, T>,
+          .layer_norm = &layer_norm<Arch, T>,
+          .gelu = &gelu<Arch, T>,
+          .gelu_tanh = &gelu_tanh<Arch, T>,
+          .add_shifted_moments_of_float = &add_shifted_moments<Arch, T, float>,
+          .add_shifted_moments_of_double = &add_shifted_moments<Arch, T, double>};
+}
+
+}  // namespace vbp::kernels::detail
