@@ -42,6 +42,7 @@ void run(const CalibrateOptions& options) {
     require_calibration_of(checkpoint, *begun, options.out);
   }
   const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run, std::move(begun));
+  if (!result.complete && result.images == 0) throw Interrupted("interrupted; nothing was written");
   vbp::io::AtomicFile out(options.out);
   result.calibration.save(out);
   if (!result.complete) {
@@ -59,10 +60,12 @@ void run(const CalibrateOptions& options) {
   report["images_this_run"] = result.images;
   report["images_per_second"] = static_cast<double>(result.images) / result.seconds;
   report["blocks"] = blocks_of(result.calibration);
-  report_skipped(result.skipped, report);
+  report_failures(result.skipped.failures, report);
+  report_duplicates(result.skipped.duplicates, report);
   commit(out, options.json, report);
   std::cout << "statistics of " << result.calibration.images.size() << " images in " << printable(options.out)
-            << ", " << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n";
+            << ", " << fixed(static_cast<double>(result.images) / result.seconds, 1) << " images/s\n"
+            << left_out(result.skipped.failures.size() + result.skipped.duplicates.size());
 }
 
 struct MergeOptions {

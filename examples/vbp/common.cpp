@@ -193,30 +193,41 @@ void ProgressBar::show(std::int64_t done, std::int64_t total) {
   shown_ = true;
   constexpr int width = 30;
   const int filled = static_cast<int>(width * done / total);
-  const double seconds = std::chrono::duration<double>(now - begin_).count();
-  const double rate = static_cast<double>(done) / std::max(seconds, 1e-9);
-  const double left = static_cast<double>(total - done) / std::max(rate, 1e-9);
-  std::fprintf(stderr, "\r%s [%s%s] %lld/%lld  %.1f images/s  %.0f s left\033[K", title_.c_str(),
+  std::string pace;
+  if (done > 0) {
+    const double seconds = std::max(1e-9, std::chrono::duration<double>(now - begin_).count());
+    const double rate = static_cast<double>(done) / seconds;
+    pace = "  " + fixed(rate, 1) + " images/s  " + fixed(static_cast<double>(total - done) / rate, 0) +
+           " s left";
+  }
+  std::fprintf(stderr, "\r%s [%s%s] %lld/%lld%s\033[K", title_.c_str(),
                std::string(static_cast<std::size_t>(filled), '#').c_str(),
                std::string(static_cast<std::size_t>(width - filled), '.').c_str(),
-               static_cast<long long>(done), static_cast<long long>(total), rate, left);
+               static_cast<long long>(done), static_cast<long long>(total), pace.c_str());
   std::fflush(stderr);
 }
 
 // ---- reports ----------------------------------------------------------------------------------------------
 
-void report_skipped(const Skipped& skipped, Json& report) {
+void report_failures(const std::vector<vbp::io::ImageFailure>& failures, Json& report) {
   report["failures"] = Json::array();
-  for (const auto& [path, reason] : skipped.failures) {
+  for (const auto& [path, reason] : failures) {
     std::cerr << "vbp: left out: " << printable(path.string() + ": " + reason) << '\n';
     report["failures"].push_back({{"file", path.string()}, {"reason", reason}});
   }
+}
+
+void report_duplicates(const std::vector<fs::path>& duplicates, Json& report) {
   report["duplicates"] = Json::array();
-  for (const fs::path& path : skipped.duplicates) {
+  for (const fs::path& path : duplicates) {
     std::cerr << "vbp: left out: " << printable(path.string())
               << ": has the content of an image seen before\n";
     report["duplicates"].push_back(path.string());
   }
+}
+
+std::string left_out(std::size_t images) {
+  return images == 0 ? "" : "images left out: " + std::to_string(images) + "\n";
 }
 
 void Evaluation::add_to(Json& report) const {

@@ -114,8 +114,12 @@ struct Skipped {
   std::vector<std::filesystem::path> duplicates;
 };
 
-/// Prints them to stderr, one line each, and adds them to the report as `failures` and `duplicates`.
-void report_skipped(const Skipped& skipped, Json& report);
+/// Prints them to stderr, one line each, and adds them to the report.
+void report_failures(const std::vector<vbp::io::ImageFailure>& failures, Json& report);
+void report_duplicates(const std::vector<std::filesystem::path>& duplicates, Json& report);
+
+/// The line on stdout that counts them; nothing where there are none.
+std::string left_out(std::size_t images);
 
 struct Evaluation {
   vbp::Index images = 0;
@@ -123,7 +127,7 @@ struct Evaluation {
   vbp::Index correct5 = 0;
   vbp::Index classes = 0;
   double seconds = 0.0;
-  Skipped skipped;
+  std::vector<vbp::io::ImageFailure> failures;
 
   double top1() const { return static_cast<double>(correct) / static_cast<double>(images); }
   double top5() const { return static_cast<double>(correct5) / static_cast<double>(images); }
@@ -131,6 +135,9 @@ struct Evaluation {
   /// Adds top1, top5 (from ten classes up), images and images_per_second.
   void add_to(Json& report) const;
 };
+
+/// The hash of an image file's content; nothing where it cannot be read, which those who decode it report.
+std::optional<std::string> content_of(const vbp::io::ImageEntry& image);
 
 /// The paths of images, for require_not_read.
 std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntry>& images);

@@ -33,13 +33,13 @@ void run(const EvalOptions& options) {
   report["macs"] = cost.macs();
   report["threads"] = thread_count(options.run);
   report["batch"] = options.run.batch;
-  report_skipped(result.skipped, report);
+  report_failures(result.failures, report);
   options.json.write(report);
 
   std::cout << "top-1 " << fixed(100.0 * result.top1(), 2) << " %";
   if (result.classes >= 10) std::cout << ", top-5 " << fixed(100.0 * result.top5(), 2) << " %";
-  std::cout << " of " << result.images << " images, " << fixed(result.images_per_second(), 1)
-            << " images/s\n";
+  std::cout << " of " << result.images << " images, " << fixed(result.images_per_second(), 1) << " images/s\n"
+            << left_out(result.failures.size());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <memory>
 #include <unordered_set>
+#include <utility>
 
 #include "common.hpp"
 
@@ -31,13 +32,8 @@ struct PruneOptions {
 void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
                       const std::unordered_set<std::string>& calibration) {
   for (const vbp::io::ImageEntry& image : evaluation) {
-    std::string hash;
-    try {
-      hash = vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string();
-    } catch (const vbp::FileError&) {
-      continue;  // evaluation reports it
-    }
-    if (calibration.contains(hash)) {
+    const auto content = content_of(image);
+    if (content && calibration.contains(*content)) {
       throw vbp::FileError(
           image.path.string(),
           "is a calibration image too; evaluating on what was calibrated on flatters the result");
@@ -45,16 +41,12 @@ void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
   }
 }
 
-std::unordered_set<std::string> content_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> hashes;
+std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::unordered_set<std::string> contents;
   for (const vbp::io::ImageEntry& image : images) {
-    try {
-      hashes.insert(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
-    } catch (const vbp::FileError&) {
-      // The calibration reports it.
-    }
+    if (auto content = content_of(image)) contents.insert(std::move(*content));
   }
-  return hashes;
+  return contents;
 }
 
 Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& latency,
@@ -96,7 +88,7 @@ void run(const PruneOptions& options) {
     auto images = vbp::io::find_images(options.calibrate);
     if (options.limit) images = vbp::io::spread(images, *options.limit);
     require_not_read(outputs, paths_of(images));
-    if (!evaluation.empty()) require_disjoint(evaluation, content_of(images));
+    if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
     // A budget that cannot be met is known without any statistics.
     vbp::Scores zeros;
     for (const Index width : dense.model.config.hidden_widths)
@@ -151,11 +143,10 @@ void run(const PruneOptions& options) {
                                 {"variance_kept", block.score_kept}});
   }
   Skipped skipped = calibration.skipped;
-  if (before) {
-    skipped.failures.insert(skipped.failures.end(), before->skipped.failures.begin(),
-                            before->skipped.failures.end());
-  }
-  report_skipped(skipped, report);
+  if (before)
+    skipped.failures.insert(skipped.failures.end(), before->failures.begin(), before->failures.end());
+  report_failures(skipped.failures, report);
+  report_duplicates(skipped.duplicates, report);
   commit(out, options.json, report);
 
   std::cout << "method " << options.method << ", calibrated on " << calibration.calibration.images.size()
@@ -195,7 +186,9 @@ void run(const PruneOptions& options) {
     }
   }
   table.print();
-  std::cout << "\nwritten: " << printable(options.out) << '\n';
+  std::cout << '\n'
+            << left_out(skipped.failures.size() + skipped.duplicates.size())
+            << "written: " << printable(options.out) << '\n';
 }
 
 }  // namespace

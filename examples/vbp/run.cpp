@@ -23,8 +23,37 @@ vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images, const vb
           {.batch = options.batch, .threads = options.threads, .strict = options.strict}};
 }
 
+std::int64_t failed(const vbp::io::ImageStream& stream) {
+  return static_cast<std::int64_t>(stream.failures().size());
+}
+
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+}
+
+/// The error of a run that came to nothing.
+[[noreturn]] void fail_without_images(const std::vector<vbp::io::ImageFailure>& failures) {
+  const auto& [path, reason] = failures.front();
+  throw vbp::FileError(path.string(), reason + "; none of the " + std::to_string(failures.size()) +
+                                          " images could be decoded");
+}
+
+/// Takes out what a calibration that is continued has seen, up to the last image that was new to it; copies
+/// of images behind that stay and take their place in the batches, as in an unbroken run.
+void leave_out_seen(std::vector<vbp::io::ImageEntry>& images, const std::unordered_set<std::string>& seen) {
+  std::unordered_set<std::string> met;
+  std::vector<bool> known;
+  std::size_t end = 0;
+  for (const vbp::io::ImageEntry& image : images) {
+    const auto content = content_of(image);
+    known.push_back(content && seen.contains(*content));
+    if (known.back() && met.insert(*content).second) end = known.size();
+  }
+  std::vector<vbp::io::ImageEntry> left;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (i >= end || !known[i]) left.push_back(std::move(images[i]));
+  }
+  images = std::move(left);
 }
 
 /// Rows whose images are seen for the first time; `seen` learns them.
@@ -44,10 +73,21 @@ std::vector<Index> new_rows(const vbp::io::ImageBatch& batch, std::unordered_set
 
 }  // namespace
 
+std::optional<std::string> content_of(const vbp::io::ImageEntry& image) {
+  if (interrupted()) throw Interrupted("interrupted; nothing was written");
+  try {
+    return vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string();
+  } catch (const vbp::FileError&) {
+    return std::nullopt;
+  }
+}
+
 std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
                                                    const fs::path& folder, std::optional<Index> limit) {
   const Index classes = checkpoint.model.config.classes;
-  if (classes == 0) throw vbp::ValueError("the model has no classification head, so there is no top-1");
+  if (classes == 0) {
+    throw vbp::FileError(checkpoint.path, "has no classification head, so that there is no top-1");
+  }
   auto images = vbp::io::labelled_images(folder, checkpoint.class_names, classes);
   return limit ? vbp::io::spread(images, *limit) : images;
 }
@@ -59,7 +99,9 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
   auto stream = stream_of(images, checkpoint, options);
   vbp::io::ImageBatch batch;
+  const auto total = static_cast<std::int64_t>(images.size());
   ProgressBar bar(title);
+  bar.show(0, total);
   const auto begin = std::chrono::steady_clock::now();
   while (stream.next(batch)) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
@@ -68,8 +110,9 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
       const Index label = batch.labels[static_cast<std::size_t>(i)];
       const float own = logits(i, label);
       if (!logits.row(i).allFinite()) {
-        throw vbp::ValueError("the model's output for " + batch.paths[static_cast<std::size_t>(i)].string() +
-                              " is not finite");
+        throw vbp::FileError(
+            checkpoint.path,
+            "its output for " + batch.paths[static_cast<std::size_t>(i)].string() + " is not finite");
       }
       // Ties go to the lower class, as everywhere.
       Index before = (logits.row(i).array() > own).count();
@@ -78,11 +121,11 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
       result.correct5 += before < 5 ? 1 : 0;
     }
     result.images += batch.size();
-    bar.show(result.images, static_cast<std::int64_t>(images.size()));
+    bar.show(result.images + failed(stream), total);
   }
   result.seconds = seconds_since(begin);
-  result.skipped.failures = stream.failures();
-  if (result.images == 0) throw vbp::Error("not one of the evaluation images could be decoded");
+  result.failures = stream.failures();
+  if (result.images == 0) fail_without_images(result.failures);
   return result;
 }
 
@@ -112,21 +155,13 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
   std::unordered_set<std::string> seen;
   for (const vbp::io::Hash128& hash : run.calibration.images) seen.insert(hash.to_string());
-  if (!seen.empty()) {
-    // Without those that the continued calibration has seen the batches fall as in an unbroken run.
-    std::erase_if(images, [&](const vbp::io::ImageEntry& image) {
-      try {
-        return seen.contains(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
-      } catch (const vbp::FileError&) {
-        return false;  // the stream reports it
-      }
-    });
-  }
+  if (!seen.empty()) leave_out_seen(images, seen);
   const auto total = static_cast<std::int64_t>(images.size());
   vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
   auto stream = stream_of(std::move(images), checkpoint, options);
   vbp::io::ImageBatch batch;
   ProgressBar bar("calibrating");
+  bar.show(0, total);
   const auto begin = std::chrono::steady_clock::now();
   while (stream.next(batch)) {
     if (interrupted()) {
@@ -134,24 +169,24 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
       break;
     }
     const std::vector<Index> rows = new_rows(batch, seen, run.skipped.duplicates);
-    if (!rows.empty()) {
+    try {
       if (static_cast<Index>(rows.size()) == batch.size()) {
         vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics);
-      } else {
+      } else if (!rows.empty()) {
         const vbp::Matrix<float> pixels = batch.pixels(rows, Eigen::all);
         vbp::observe_hidden<float>(inference, pixels, run.calibration.statistics);
       }
+    } catch (const vbp::ValueError& error) {
+      throw vbp::FileError(checkpoint.path, error.what());
     }
     for (const Index row : rows)
       run.calibration.images.push_back(batch.hashes[static_cast<std::size_t>(row)]);
     run.images += static_cast<Index>(rows.size());
-    bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()), total);
+    bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()) + failed(stream), total);
   }
   run.seconds = seconds_since(begin);
   run.skipped.failures = stream.failures();
-  if (run.complete && run.calibration.images.empty()) {
-    throw vbp::Error("not one of the calibration images could be decoded");
-  }
+  if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
   return run;
 }
 

@@ -163,16 +163,23 @@ TEST_CASE("merge refuses what does not belong together", "[merge]") {
 
 TEST_CASE("a calibration that goes on ends with the bits of an unbroken one", "[calibrate]") {
   const Workplace at;
+  // Copies in what comes first and in what comes later take their places in the batches, if the first image
+  // of their content was seen before the break or after it; what cannot be decoded takes none.
+  fs::copy_file(at.data / "class 0" / "jpeg_420.jpg", at.data / "class 2" / "a.jpg");
+  fs::copy_file(at.data / "class 3" / "png_rgba.png", at.data / "class 4" / "a.png");
+  write_text(at.data / "class 1" / "z.png", "no image");
+  write_text(at.data / "class 5" / "a.png", "no image");
   // The first two batches of the whole: the four images each of the first two classes.
   fs::create_directory(at / "begin");
   for (const char* name : {"class 0", "class 1"})
     fs::create_directory_symlink(at.data / name, at / "begin" / name);
   const auto calibrate = [&](const fs::path& data, const fs::path& out, const char* how) {
-    require_tool("calibrate", at.model, "--data", data, "--out", out, "--batch", "4", how, "--json",
-                 at / "c.json");
+    CHECK(run_tool("calibrate", at.model, "--data", data, "--out", out, how, "--batch", "4", "--json",
+                   at / "c.json")
+              .code == 0);
   };
-  calibrate(at.data, at / "whole", "--strict");
-  calibrate(at / "begin", at / "parts", "--strict");
+  calibrate(at.data, at / "whole", "--threads=1");
+  calibrate(at / "begin", at / "parts", "--threads=2");
   CHECK(read_text(at / "parts") != read_text(at / "whole"));
   calibrate(at.data, at / "parts", "--resume");
   CHECK(read_text(at / "parts") == read_text(at / "whole"));
@@ -185,6 +192,20 @@ TEST_CASE("a calibration that goes on ends with the bits of an unbroken one", "[
   CHECK(read_json(at / "c.json")["images_this_run"] == 0);
   calibrate(at.data, at / "new", "--resume");
   CHECK(read_text(at / "new") == read_text(at / "whole"));
+}
+
+TEST_CASE("a calibration goes on with images that are new among those it has seen", "[calibrate]") {
+  const Workplace at;
+  require_tool("calibrate", at.model, "--data", at.data, "--out", at / "stats");
+  // One before, one between, one behind the others.
+  const std::string picture = read_text(kGolden / "images" / "png_rgb.png");
+  write_text(at.data / "class 0" / "a.png", picture + "1");
+  write_text(at.data / "class 3" / "k.png", picture + "2");
+  write_text(at.data / "class 6" / "z.png", picture + "3");
+  require_tool("calibrate", at.model, "--data", at.data, "--out", at / "stats", "--resume", "--json",
+               at / "c.json");
+  CHECK(read_json(at / "c.json")["images"] == 29);
+  CHECK(read_json(at / "c.json")["images_this_run"] == 3);
 }
 
 TEST_CASE("a calibration of another model or preprocessing does not go on", "[calibrate]") {
@@ -214,6 +235,7 @@ TEST_CASE("an image of the same content counts once, and the other is named", "[
   const json report = read_json(at / "c.json");
   CHECK(report["images"] == 26);
   CHECK(report["duplicates"] == json({copy.string()}));
+  CHECK(contains(outcome.out, "\nimages left out: 1\n"));
   CHECK(report["blocks"][0]["tokens"] == 442);
 }
 

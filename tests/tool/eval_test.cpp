@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <sys/stat.h>
 
 #include "tool/tool.hpp"
 
@@ -127,17 +130,20 @@ TEST_CASE("images that cannot be decoded are named and counted, and stop nothing
   const Workplace at;
   const fs::path empty = at.data / "class 0" / "empty.png", words = at.data / "class 3" / "words.jpg";
   const fs::path nowhere = at.data / "class 6" / "nowhere.png", cut = at.data / "class 6" / "a cut.jpg";
+  const fs::path circle = at.data / "class 1" / "circle.png";
   write_text(empty, "");
   write_text(words, "no image");
   fs::create_symlink("elsewhere", nowhere);
+  fs::create_symlink("circle.png", circle);
   write_text(cut, read_text(kGolden / "images" / "jpeg_444.jpg").substr(0, 300));
   const Outcome outcome = run_tool("eval", at.model, "--data", at.data, "--json", at / "e.json");
   CHECK(outcome.code == 0);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 4);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 5);
   const json report = read_json(at / "e.json");
   CHECK(report["images"] == 26);
   const std::vector<std::pair<fs::path, std::string>> expected{
       {empty, "file is empty"},
+      {circle, "cannot be read: Too many levels of symbolic links"},
       {words, "neither a JPEG nor a PNG image"},
       {cut, "Premature end of JPEG file"},
       {nowhere, "cannot be read: No such file or directory"}};
@@ -147,8 +153,16 @@ TEST_CASE("images that cannot be decoded are named and counted, and stop nothing
     CHECK(report["failures"][i] == json({{"file", path.string()}, {"reason", reason}}));
     CHECK(contains(outcome.err, "vbp: left out: " + path.string() + ": " + reason + "\n"));
   }
-  CHECK(contains(outcome.out, "26 images"));
+  CHECK(contains(outcome.out, " of 26 images, "));
+  CHECK(contains(outcome.out, "\nimages left out: 5\n"));
 
   check_refusal(run_tool("eval", at.model, "--data", at.data, "--strict"), 1,
                 {empty.string() + ": file is empty"});
+
+  // A link to its own folder is no way round in circles, and neither a pipe nor a device is read.
+  fs::create_directory_symlink(".", at.data / "class 0" / "here");
+  REQUIRE(::mkfifo((at.data / "class 0" / "pipe.png").c_str(), 0600) == 0);
+  fs::create_symlink("/dev/zero", at.data / "class 0" / "zero.png");
+  CHECK(run_tool("eval", at.model, "--data", at.data, "--json", at / "e.json").err == outcome.err);
+  CHECK(read_json(at / "e.json")["images"] == 26);
 }

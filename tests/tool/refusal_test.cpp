@@ -158,6 +158,23 @@ TEST_CASE("options that may be repeated take one value at a time", "[refusal]") 
                "--out", at.out);
 }
 
+TEST_CASE("images of which none can be decoded are refused", "[refusal]") {
+  Refusals at;
+  fs::remove_all(at.data);
+  for (int label = 0; label < 7; ++label)
+    fs::create_directories(at.data / ("class " + std::to_string(label)));
+  const std::string first = (at.data / "class 2" / "a.png").string(), data = at.data.string();
+  write_text(first, "no image");
+  write_text(at.data / "class 3" / "b.png", "no image");
+  at.take_as_given();
+  const std::string model = at.model.string();
+  const auto parts = {first + ": neither a JPEG nor a PNG image", std::string("none of the 2 images")};
+  at.check({"eval", model, "--data", data, "--json", at.report}, 1, parts);
+  at.check({"calibrate", model, "--data", data, "--out", at.out, "--json", at.report}, 1, parts);
+  at.check({"prune", model, "--calibrate", data, "--rate", "0.5", "--out", at.out}, 1, parts);
+  at.check(at.prune({"--rate", "0.5", "--evaluate", data}), 1, parts);
+}
+
 TEST_CASE("files that cannot be written are refused before any work", "[refusal]") {
   Refusals at;
   const std::string model = at.model.string(), missing = (at / "missing").string();

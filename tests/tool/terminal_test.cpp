@@ -11,10 +11,11 @@ using namespace vbp_test;
 /// Enough tokens that 26 images take a while.
 constexpr const char* kSlow = "--image-size=192";
 
-/// Runs on a terminal, and interrupts the work as soon as the first image is done.
-Outcome interrupt(const std::vector<std::string>& command, int signal = SIGINT) {
+/// Runs on a terminal, and interrupts the work as soon as the first image is done, or whatever it shall show.
+Outcome interrupt(const std::vector<std::string>& command, int signal = SIGINT,
+                  const char* when = " images/s") {
   Process process(command, {.terminal = true});
-  process.wait_for(" 1/");
+  process.wait_for(when);
   process.send(signal);
   return process.wait();
 }
@@ -28,11 +29,20 @@ TEST_CASE("progress is for terminals", "[terminal]") {
     INFO(outcome.err);
     CHECK(outcome.code == 0);
     // Nothing of it is left on the screen.
-    CHECK(outcome.err.ends_with("\r\033[K"));
+    CHECK(contains(outcome.err, "\r\033[K"));
+    CHECK_FALSE(contains(outcome.err.substr(outcome.err.rfind("\r\033[K") + 4), "["));
     return outcome.err;
   };
   CHECK(contains(shown("eval", at.model, "--data", at.data), "evaluating [#######"));
-  CHECK(contains(shown("calibrate", at.model, "--data", at.data, "--out", at / "s"), "26/26"));
+  // What cannot be decoded is done with, too.
+  write_text(at.data / "class 1" / "a.png", "no image");
+  fs::copy_file(at.data / "class 2" / "jpeg_444.jpg", at.data / "class 5" / "a copy.jpg");
+  const std::string calibrating =
+      shown("calibrate", at.model, "--data", at.data, "--out", at / "s", "--batch", "1");
+  CHECK(contains(calibrating, "\rcalibrating [..............................] 0/28\033[K"));
+  CHECK(contains(calibrating, "[##############################] 28/28  "));
+  fs::remove(at.data / "class 1" / "a.png");
+  fs::remove(at.data / "class 5" / "a copy.jpg");
   fs::rename(at.data / "class 0", at / "calibration");
   const std::string text = shown("prune", at.model, "--calibrate", at / "calibration", "--evaluate", at.data,
                                  "--rate", "0.5", "--out", at / "p");
@@ -63,6 +73,23 @@ TEST_CASE("an interrupted calibration keeps what it has seen, and goes on with t
   CHECK(Process(resumed).wait().code == 0);
   CHECK(Process(command(at / "whole")).wait().code == 0);
   CHECK(read_text(at / "stats") == read_text(at / "whole"));
+}
+
+TEST_CASE("a calibration that is interrupted before it has seen anything writes nothing", "[terminal]") {
+  const Workplace at;
+  // All images are one batch. To decode so many takes long enough; what follows its end makes a copy another
+  // file.
+  const std::string picture = read_text(kGolden / "images" / "png_rgb.png");
+  for (int i = 0; i < 500; ++i)
+    write_text(at.data / "class 0" / (std::to_string(i) + ".png"), picture + std::to_string(i));
+  write_text(at / "stats", "old");
+  const auto before = snapshot(at.folder.path());
+  const auto command = tool_command("calibrate", at.model, "--data", at.data, "--batch", "65536", "--threads",
+                                    "1", kSlow, "--out", at / "stats");
+  const Outcome outcome = interrupt(command, SIGINT, " 0/526");
+  CHECK(outcome.code == 130);
+  CHECK(contains(outcome.err, "vbp: interrupted; nothing was written"));
+  CHECK(snapshot(at.folder.path()) == before);
 }
 
 TEST_CASE("an interrupted pruning or evaluation writes nothing", "[terminal]") {

@@ -53,12 +53,13 @@ inline bool is_folder(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, error);
 }
 
-/// A file, or a link that leads nowhere, which shall be reported when it is read rather than passed over.
-/// Devices and pipes, on which reading would wait, are neither.
+/// A file, or a link that leads nowhere or in a circle, which shall be reported when it is read rather than
+/// passed over. Devices and pipes, on which reading would wait, are neither.
 inline bool may_be_file(const std::filesystem::path& path) {
+  using std::filesystem::file_type;
   std::error_code error;
-  const auto type = std::filesystem::status(path, error).type();
-  return type == std::filesystem::file_type::regular || type == std::filesystem::file_type::not_found;
+  const file_type type = std::filesystem::status(path, error).type();
+  return type == file_type::regular || type == file_type::not_found || type == file_type::none;
 }
 
 /// Images below a folder, depth first. Links to folders are followed, but no folder is entered twice, so that
