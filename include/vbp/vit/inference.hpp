@@ -77,10 +77,7 @@ class Inference {
   /// seen.
   template <class Observer = NoObserver>
   void run(const MatrixView<T>& images, T* logits, Observer&& observe = {}) {
-    if (images.cols() != config_.image_elements()) {
-      throw ShapeError("images of " + std::to_string(images.cols()) + " values for a model that takes " +
-                       std::to_string(config_.image_elements()));
-    }
+    require_images(images);
     const Index count = images.rows();
     if (count == 0) return;
     const Index rows = count * config_.tokens();
@@ -109,18 +106,32 @@ class Inference {
       }
       multiply(wide_, hidden_stride, rows, block.fc2, residual(block.layer_scale2), x_, dim);
     }
-    pool_tokens(count);
-    if (config_.classes == 0) {
-      std::copy_n(pooled_, count * dim * (config_.pooled_features() / dim), logits);
-      return;
+    finish(count, logits);
+  }
+
+  /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
+  Matrix<T> embedded(const MatrixView<T>& images) {
+    require_images(images);
+    if (images.rows() == 0) return Matrix<T>(0, config_.dim);
+    lay_out(images.rows());
+    embed(images);
+    return Eigen::Map<const Matrix<T>>(x_, images.rows() * config_.tokens(), config_.dim);
+  }
+
+  /// What operator() returns, from the residual stream [n * tokens, dim] that leaves the last block.
+  Matrix<T> outputs_of(const MatrixView<T>& stream) {
+    if (stream.cols() != config_.dim || stream.rows() % config_.tokens() != 0) {
+      throw ShapeError("a stream of [" + std::to_string(stream.rows()) + ", " +
+                       std::to_string(stream.cols()) + "] for a model of " +
+                       std::to_string(config_.tokens()) + " tokens of width " + std::to_string(config_.dim));
     }
-    multiply(pooled_, head_.weight.in(), count, head_, {}, logits, config_.classes);
-    if (config_.distillation_token) {
-      // The second head reads the second half of `pooled_`, the distillation tokens.
-      T* const second = wide_;
-      multiply(pooled_ + count * dim, dim, count, head_distillation_, {}, second, config_.classes);
-      for (Index i = 0; i < count * config_.classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
-    }
+    const Index count = stream.rows() / config_.tokens();
+    Matrix<T> logits(count, config_.outputs());
+    if (count == 0) return logits;
+    lay_out(count);
+    Eigen::Map<Matrix<T>>(x_, stream.rows(), config_.dim) = stream;
+    finish(count, logits.data());
+    return logits;
   }
 
  private:
@@ -136,6 +147,13 @@ class Inference {
     PackedLinear fc1, fc2;
     Vector<T> layer_scale2;
   };
+
+  void require_images(const MatrixView<T>& images) const {
+    if (images.cols() != config_.image_elements()) {
+      throw ShapeError("images of " + std::to_string(images.cols()) + " values for a model that takes " +
+                       std::to_string(config_.image_elements()));
+    }
+  }
 
   static PackedLinear pack(const Linear<T>& layer) {
     return {kernels::PackedWeight<T>(layer.weight), layer.bias};
@@ -234,6 +252,23 @@ class Inference {
                 .residual = start_.data() + prefix,
                 .residual_stride = dim},
                to + prefix, dim);
+    }
+  }
+
+  /// From the stream that leaves the last block to the logits.
+  void finish(Index count, T* logits) {
+    pool_tokens(count);
+    const Index dim = config_.dim;
+    if (config_.classes == 0) {
+      std::copy_n(pooled_, count * dim * (config_.pooled_features() / dim), logits);
+      return;
+    }
+    multiply(pooled_, head_.weight.in(), count, head_, {}, logits, config_.classes);
+    if (config_.distillation_token) {
+      // The second head reads the second half of `pooled_`, the distillation tokens.
+      T* const second = wide_;
+      multiply(pooled_ + count * dim, dim, count, head_distillation_, {}, second, config_.classes);
+      for (Index i = 0; i < count * config_.classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
     }
   }
 
