@@ -15,6 +15,7 @@ struct CalibrateOptions {
   std::string out;
   std::optional<vbp::Index> limit;
   bool resume = false;
+  bool covariance = false;
 };
 
 Json blocks_of(const vbp::io::Calibration& calibration) {
@@ -40,8 +41,13 @@ void run(const CalibrateOptions& options) {
   if (options.resume && std::filesystem::exists(options.out)) {
     begun = vbp::io::Calibration::load(options.out);
     require_calibration_of(checkpoint, *begun, options.out);
+    if (begun->covariances.empty() == options.covariance) {
+      throw vbp::FileError(options.out, "holds the moments \"" + begun->moments() + "\"; go on " +
+                                            (options.covariance ? "without" : "with") + " --covariance");
+    }
   }
-  const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run, std::move(begun));
+  const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run,
+                                          {.covariances = options.covariance}, std::move(begun));
   if (!result.complete && result.images == 0) throw Interrupted("interrupted; nothing was written");
   vbp::io::AtomicFile out(options.out);
   result.calibration.save(out);
@@ -56,6 +62,7 @@ void run(const CalibrateOptions& options) {
   report["model"] = options.model.file;
   report["data"] = options.data;
   report["out"] = options.out;
+  report["moments"] = result.calibration.moments();
   report["images"] = result.calibration.images.size();
   report["images_this_run"] = result.images;
   report["images_per_second"] = static_cast<double>(result.images) / result.seconds;
@@ -117,6 +124,8 @@ void add_calibrate(CLI::App& app) {
                   "only N images, spread evenly over the sub-folders, the first of each in name order")
       ->check(whole_number(1))
       ->type_name("N");
+  command.add_flag("--covariance", options->covariance,
+                   "keep the covariances too, which refits need: 8 bytes a pair of neurons of a block");
   command.add_flag("--resume", options->resume, "go on from the images that --out has seen");
   options->run.add_to(command);
   options->json.add_to(command);

@@ -168,15 +168,24 @@ struct CalibrationRun {
   double seconds = 0.0;
   bool complete = true;
   Skipped skipped;
+  /// The residual stream of the images that enters the first block, where it was asked for.
+  vbp::Matrix<float> start;
+};
+
+/// What a calibration gathers beyond means and variances.
+struct Gather {
+  bool covariances = false;
+  bool start = false;  ///< CalibrationRun::start
 };
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
 /// that a resumed run ends with the same bits as an unbroken one.
 CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, std::optional<vbp::io::Calibration> begun = std::nullopt);
+                         const RunOptions& options, Gather gather = {},
+                         std::optional<vbp::io::Calibration> begun = std::nullopt);
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint);
+vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances);
 
 /// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
 void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,

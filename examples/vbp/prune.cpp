@@ -4,7 +4,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "common.hpp"
+#include "method.hpp"
 
 namespace tool {
 
@@ -21,7 +21,7 @@ struct PruneOptions {
   std::string statistics;
   std::string evaluate;
   std::string out;
-  std::string method = "vbp";
+  MethodOptions method;
   std::string scope = "global";
   vbp::PrunerOptions pruner;
   std::optional<Index> limit;
@@ -72,7 +72,7 @@ void run(const PruneOptions& options) {
   require_not_read(outputs, {options.statistics});
   vbp::PrunerOptions pruner_options = options.pruner;
   pruner_options.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
-  const vbp::VariancePruner pruner(pruner_options);
+  vbp::require_options(pruner_options);
 
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
@@ -84,6 +84,7 @@ void run(const PruneOptions& options) {
 
   // Whatever the files can tell is checked before the long work.
   CalibrationRun calibration;
+  Method method;
   if (options.statistics.empty()) {
     auto images = vbp::io::find_images(options.calibrate);
     if (options.limit) images = vbp::io::spread(images, *options.limit);
@@ -94,7 +95,9 @@ void run(const PruneOptions& options) {
     for (const Index width : dense.model.config.hidden_widths)
       zeros.push_back(vbp::Vector<double>::Zero(width));
     vbp::plan_from_scores(names, zeros, pruner_options);
-    calibration = calibrate(dense, std::move(images), options.run);
+    method = options.method.resolve(true, true);
+    const Gather gather{.covariances = method.needs_covariance(), .start = method.needs_covariance()};
+    calibration = calibrate(dense, std::move(images), options.run, gather);
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
     calibration.calibration = vbp::io::Calibration::load(options.statistics);
@@ -102,13 +105,13 @@ void run(const PruneOptions& options) {
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
     require_disjoint(evaluation, seen);
+    method = options.method.resolve(false, !calibration.calibration.covariances.empty());
   }
-  const auto& statistics = calibration.calibration.statistics;
 
-  const vbp::PruningPlan plan = pruner.plan(names, statistics);
-  vbp::VitCheckpoint pruned = dense;
-  pruner.apply(plan, statistics, pruned.model.blocks);
-  pruned.model.update_widths();
+  Compressor compressor(dense, calibration, options.run);
+  const vbp::PruningPlan plan = compressor.plan(method.criterion, pruner_options);
+  const Compensated compensated = compressor.apply(plan, method.compensation);
+  const vbp::VitCheckpoint& pruned = compensated.checkpoint;
 
   const auto [dense_latency, pruned_latency] = measure(dense.model, pruned.model, options.run);
   std::optional<Evaluation> before, after;
@@ -126,7 +129,9 @@ void run(const PruneOptions& options) {
   Json report;
   report["model"] = options.model.file;
   report["out"] = options.out;
-  report["method"] = options.method;
+  report["method"] = method.name();
+  report["criterion"] = method.criterion;
+  report["compensation"] = method.compensation;
   report["scope"] = options.scope;
   report["calibration_images"] = calibration.calibration.images.size();
   report["neurons"] = plan.total();
@@ -142,6 +147,7 @@ void run(const PruneOptions& options) {
                                 {"width_after", block.kept_width()},
                                 {"variance_kept", block.score_kept}});
   }
+  report["compensated"] = compensated.steps;
   Skipped skipped = calibration.skipped;
   if (before)
     skipped.failures.insert(skipped.failures.end(), before->failures.begin(), before->failures.end());
@@ -149,7 +155,7 @@ void run(const PruneOptions& options) {
   report_duplicates(skipped.duplicates, report);
   commit(out, options.json, report);
 
-  std::cout << "method " << options.method << ", calibrated on " << calibration.calibration.images.size()
+  std::cout << "method " << method.name() << ", calibrated on " << calibration.calibration.images.size()
             << " images: " << grouped(plan.removed()) << " of " << grouped(plan.total())
             << " neurons removed";
   if (plan.removed() != plan.requested) {
@@ -194,8 +200,7 @@ void run(const PruneOptions& options) {
 }  // namespace
 
 void add_prune(CLI::App& app) {
-  CLI::App& command =
-      *app.add_subcommand("prune", "remove the hidden neurons that vary least, fold their means");
+  CLI::App& command = *app.add_subcommand("prune", "remove hidden neurons, let the others make up for them");
   const auto options = std::make_shared<PruneOptions>();
   options->model.add_to(command);
   const auto calibrate =
@@ -216,9 +221,7 @@ void add_prune(CLI::App& app) {
       ->required()
       ->check(not_empty)
       ->type_name("FILE");
-  command.add_option("--method", options->method, "vbp: the paper's")
-      ->check(CLI::IsMember({"vbp"}))
-      ->capture_default_str();
+  options->method.add_to(command);
   command
       .add_option("--scope", options->scope, "neurons compete over the whole network or inside each block")
       ->check(CLI::IsMember({"global", "block"}))

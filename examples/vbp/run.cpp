@@ -129,13 +129,14 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   return result;
 }
 
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint) {
+vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances) {
   vbp::io::Calibration calibration;
   calibration.model = vbp::fingerprint(checkpoint.model);
   calibration.preprocessing = checkpoint.preprocessing.to_string();
   calibration.model_name = checkpoint.model.config.architecture;
   calibration.names = vbp::block_names(checkpoint.model.config);
   calibration.statistics = vbp::hidden_statistics(checkpoint.model.config);
+  if (covariances) calibration.covariances = vbp::hidden_covariances(checkpoint.model.config);
   return calibration;
 }
 
@@ -150,13 +151,15 @@ void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io:
 }
 
 CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, std::optional<vbp::io::Calibration> begun) {
+                         const RunOptions& options, Gather gather,
+                         std::optional<vbp::io::Calibration> begun) {
   CalibrationRun run;
-  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
+  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint, gather.covariances);
   std::unordered_set<std::string> seen;
   for (const vbp::io::Hash128& hash : run.calibration.images) seen.insert(hash.to_string());
   if (!seen.empty()) leave_out_seen(images, seen);
   const auto total = static_cast<std::int64_t>(images.size());
+  const Index tokens = checkpoint.model.config.tokens();
   vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
   auto stream = stream_of(std::move(images), checkpoint, options);
   vbp::io::ImageBatch batch;
@@ -170,11 +173,17 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
     }
     const std::vector<Index> rows = new_rows(batch, seen, run.skipped.duplicates);
     try {
-      if (static_cast<Index>(rows.size()) == batch.size()) {
-        vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics);
-      } else if (!rows.empty()) {
-        const vbp::Matrix<float> pixels = batch.pixels(rows, Eigen::all);
-        vbp::observe_hidden<float>(inference, pixels, run.calibration.statistics);
+      if (!rows.empty()) {
+        if (static_cast<Index>(rows.size()) < batch.size()) {
+          batch.pixels = vbp::Matrix<float>(batch.pixels(rows, Eigen::all));
+        }
+        vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics,
+                                   run.calibration.covariances);
+        if (gather.start) {
+          const vbp::Matrix<float> start = inference.embedded(batch.pixels);
+          if (run.start.size() == 0) run.start.resize(total * tokens, start.cols());
+          run.start.middleRows(run.images * tokens, start.rows()) = start;
+        }
       }
     } catch (const vbp::ValueError& error) {
       throw vbp::FileError(checkpoint.path, error.what());
@@ -184,6 +193,8 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
     run.images += static_cast<Index>(rows.size());
     bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()) + failed(stream), total);
   }
+  // Images that were left out leave their rows unused.
+  if (run.start.size() > 0) run.start.conservativeResize(run.images * tokens, Eigen::NoChange);
   run.seconds = seconds_since(begin);
   run.skipped.failures = stream.failures();
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
