@@ -38,26 +38,39 @@ inline std::vector<std::string> block_names(const VitConfig& config) {
 
 /// Runs images [n, channels * size * size] and adds every token's hidden activations (after GELU; class,
 /// distillation and register tokens too) to the statistics of its block, and to its covariance where
-/// `covariances` is not empty. Returns the logits. Throws ShapeError where the numbers of blocks differ, and
-/// ValueError, naming block and neuron, if an activation is NaN or infinite.
+/// `covariances` is not empty. Returns the logits. Throws ShapeError if the statistics are not those of the
+/// model's blocks and ValueError, naming block and neuron, if an activation is NaN or infinite: the statistics
+/// are as before then, the covariances (too large to be copied for each batch) are not to be used any more.
 template <class T>
 Matrix<T> observe_hidden(Inference<T>& inference, const MatrixView<T>& images,
                          std::vector<Statistics<double>>& statistics,
                          std::span<Covariance<float>> covariances = {}) {
-  const auto depth = static_cast<std::size_t>(inference.config().depth());
+  const VitConfig& config = inference.config();
+  const auto depth = static_cast<std::size_t>(config.depth());
   if (statistics.size() != depth || (!covariances.empty() && covariances.size() != depth)) {
     throw ShapeError("statistics of " + std::to_string(statistics.size()) + " blocks and covariances of " +
                      std::to_string(covariances.size()) + " for a model of " + std::to_string(depth));
   }
-  return inference(images, [&](Index block, const MatrixView<T>& hidden) {
+  for (std::size_t i = 0; i < depth; ++i) {
+    if (statistics[i].features() == config.hidden_widths[i]) continue;
+    throw ShapeError(VisionTransformer<T>::block_name(static_cast<Index>(i)) + ": statistics of " +
+                     std::to_string(statistics[i].features()) + " features for " +
+                     std::to_string(config.hidden_widths[i]) + " hidden neurons");
+  }
+  // On a copy, small beside the activations: what a later block refuses the earlier ones must not have
+  // counted.
+  std::vector<Statistics<double>> seen = statistics;
+  Matrix<T> logits = inference(images, [&](Index block, const MatrixView<T>& hidden) {
     const auto b = static_cast<std::size_t>(block);
     try {
-      statistics[b].observe(hidden, inference.pool());
+      seen[b].observe(hidden, inference.pool());
       if (!covariances.empty()) covariances[b].observe(hidden, inference.pool());
     } catch (const ValueError& error) {
       throw ValueError(VisionTransformer<T>::block_name(block) + ": " + error.what());
     }
   });
+  statistics.swap(seen);
+  return logits;
 }
 
 }  // namespace vbp
