@@ -62,7 +62,7 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
   T* const rest = scores + score_stride * GemmShape<Arch, T>::rows;
   // Keys that fill the last vector up get no weight.
   std::fill_n(mask, tokens, T(0));
-  std::fill_n(mask + tokens, padded - tokens, std::numeric_limits<T>::lowest());
+  std::fill_n(mask + tokens, padded - tokens, -std::numeric_limits<T>::infinity());
   for (std::ptrdiff_t i = begin; i < end; ++i) {
     const std::ptrdiff_t block = i % blocks;
     const std::ptrdiff_t head = i / blocks % operands.heads;

@@ -8,7 +8,7 @@
 namespace vbp::kernels::detail {
 
 /// row <- exp(scale (row - max row)), scale > 0; returns the sum. The last, incomplete vector is `rest`,
-/// whose lanes beyond the row hold the lowest number: they become e^-87, which no sum that holds a 1 notices.
+/// whose lanes beyond the row hold minus infinity: at most e^-87 each, which no sum that holds a 1 notices.
 template <class Arch, class T>
 inline T exponentials(T* row, std::ptrdiff_t whole, T* rest, T scale) noexcept {
   using B = Batch<Arch, T>;
@@ -40,7 +40,7 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
   for (std::ptrdiff_t i = 0; i < rows; ++i) {
     T* const row = values + i * stride;
     alignas(64) T rest[static_cast<std::size_t>(lanes)];
-    std::fill_n(rest, lanes, std::numeric_limits<T>::lowest());
+    std::fill_n(rest, lanes, -std::numeric_limits<T>::infinity());
     std::copy(row + whole, row + columns, rest);
     const T factor = T(1) / exponentials<Arch, T>(row, whole, rest, scale);
     for (std::ptrdiff_t j = 0; j < whole; j += lanes)
