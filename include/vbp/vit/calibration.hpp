@@ -39,8 +39,9 @@ inline std::vector<std::string> block_names(const VitConfig& config) {
 /// Runs images [n, channels * size * size] and adds every token's hidden activations (after GELU; class,
 /// distillation and register tokens too) to the statistics of its block, and to its covariance where
 /// `covariances` is not empty. Returns the logits. Throws ShapeError if the statistics are not those of the
-/// model's blocks and ValueError, naming block and neuron, if an activation is NaN or infinite: the statistics
-/// are as before then, the covariances (too large to be copied for each batch) are not to be used any more.
+/// model's blocks and ValueError, naming block and neuron, if an activation is NaN or infinite: the
+/// statistics are as before then, the covariances (too large to be copied for each batch) are not to be used
+/// any more.
 template <class T>
 Matrix<T> observe_hidden(Inference<T>& inference, const MatrixView<T>& images,
                          std::vector<Statistics<double>>& statistics,
