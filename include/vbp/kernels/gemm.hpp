@@ -6,6 +6,7 @@
 
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/error.hpp"
+#include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
@@ -28,10 +29,31 @@ class PackedWeight {
   PackedWeight() = default;
 
   /// Packs `weight` [out, in]; neither may be 0.
-  explicit PackedWeight(const MatrixView<T>& weight) : out_(weight.rows()), in_(weight.cols()) {
-    if (out_ <= 0 || in_ <= 0) throw ShapeError("a weight to be packed must not be empty");
-    packed_ = AlignedBuffer<T>(panels() * kernels_->panel * in_);
+  explicit PackedWeight(const MatrixView<T>& weight) {
+    reshape(weight.rows(), weight.cols());
     kernels_->pack_panels(weight.data(), out_, in_, weight.outerStride(), packed_.data());
+  }
+
+  /// Packs another weight into the same memory, which grows only for a larger one.
+  void assign(const MatrixView<T>& weight, ThreadPool& pool) {
+    reshape(weight.rows(), weight.cols());
+    pool.parallel_for(panels(), [&](Index panel) {
+      const Index first = panel * kernels_->panel;
+      kernels_->pack_panels(weight.data() + first * weight.outerStride(),
+                            std::min<Index>(kernels_->panel, out_ - first), in_, weight.outerStride(),
+                            packed_.data() + first * in_);
+    });
+  }
+
+  /// The same for a weight that is given as its transpose [in, out].
+  void assign_transposed(const MatrixView<T>& transposed, ThreadPool& pool) {
+    reshape(transposed.cols(), transposed.rows());
+    pool.parallel_for(panels(), [&](Index panel) {
+      const Index first = panel * kernels_->panel;
+      kernels_->pack_panels_transposed(transposed.data() + first,
+                                       std::min<Index>(kernels_->panel, out_ - first), in_,
+                                       transposed.outerStride(), packed_.data() + first * in_);
+    });
   }
 
   Index out() const noexcept { return out_; }
@@ -43,6 +65,13 @@ class PackedWeight {
   Index bytes() const noexcept { return packed_.size() * static_cast<Index>(sizeof(T)); }
 
  private:
+  void reshape(Index out, Index in) {
+    if (out <= 0 || in <= 0) throw ShapeError("a weight to be packed must not be empty");
+    packed_.reserve((out + kernels_->panel - 1) / kernels_->panel * kernels_->panel * in);
+    out_ = out;
+    in_ = in;
+  }
+
   const KernelTable<T>* kernels_ = &table<T>();
   Index out_ = 0;
   Index in_ = 0;
