@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Minimax polynomials of include/vbp/kernels/detail/math.hpp (needs numpy and scipy).
+"""Minimax polynomials of math.hpp and activation_backward.hpp in include/vbp/kernels/detail (needs numpy, scipy).
 
 exp:  e^r = 1 + r + r^2 P(r) on |r| <= ln(2) / 2, relative error minimised: a linear programme over Chebyshev nodes.
 gelu: GELU(x) = max(x, 0) - h(|x|), h(a) = a Phi(-a). Eight polynomials of degree 6 serve Phi(-a), one around each
       multiple of LIMIT / 7.5, in r = a 7.5 / LIMIT - n, |r| <= 1 / 2; the absolute error of h is minimised (by
       iteratively reweighted least squares), and above LIMIT the value at LIMIT serves: h is below 6.1e-8 there.
+slope: the absolute error of Phi(-a) = exp(-a^2 / 2) R(2 a / A - 1) is minimised over [0, A].
 
 Power-basis coefficients are printed, lowest first; of gelu one row a power, one column a polynomial.
 """
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.special import erfc
+from scipy.special import erfc, erfcx
 
 
 def minimax(basis: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
@@ -72,6 +73,13 @@ def main() -> None:
     print(f"gelu, LIMIT = {limit} maximum error {worst}")
     for power in table:
         print("  {" + ", ".join(f"{float(value):.9e}F" for value in power) + "},")
+
+    limit = 5.25
+    a = nodes(0.0, limit)
+    weight = np.exp(-a * a / 2)
+    chebyshev = np.polynomial.chebyshev.chebvander(2 * a / limit - 1, 10) * weight[:, None]
+    coefficients, error = minimax(chebyshev * scale, 0.5 * erfcx(a / np.sqrt(2)) * weight * scale)
+    show(f"slope, A = {limit}", np.polynomial.chebyshev.cheb2poly(coefficients), error / scale)
 
 
 if __name__ == "__main__":

@@ -64,10 +64,16 @@ class PackedWeight {
   const KernelTable<T>& kernels() const noexcept { return *kernels_; }
   Index bytes() const noexcept { return packed_.size() * static_cast<Index>(sizeof(T)); }
 
+  /// Elements that a weight of this shape takes.
+  static Index elements(Index out, Index in) noexcept {
+    const Index panel = table<T>().panel;
+    return (out + panel - 1) / panel * panel * in;
+  }
+
  private:
   void reshape(Index out, Index in) {
     if (out <= 0 || in <= 0) throw ShapeError("a weight to be packed must not be empty");
-    packed_.reserve((out + kernels_->panel - 1) / kernels_->panel * kernels_->panel * in);
+    packed_.reserve(elements(out, in));
     out_ = out;
     in_ = in;
   }

@@ -1,12 +1,18 @@
 #pragma once
 /// The kernels of one architecture behind pointers, so that a program can carry several and choose.
 
+#include "vbp/kernels/detail/activation_backward.hpp"
+#include "vbp/kernels/detail/adamw.hpp"
 #include "vbp/kernels/detail/attention.hpp"
+#include "vbp/kernels/detail/attention_backward.hpp"
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/layer_norm.hpp"
+#include "vbp/kernels/detail/layer_norm_backward.hpp"
 #include "vbp/kernels/detail/math.hpp"
 #include "vbp/kernels/detail/moments.hpp"
+#include "vbp/kernels/detail/norm.hpp"
 #include "vbp/kernels/detail/softmax.hpp"
+#include "vbp/kernels/detail/transpose.hpp"
 
 namespace vbp::kernels::detail {
 
@@ -31,6 +37,16 @@ struct KernelTable {
   void (*gelu_tanh)(const T*, std::ptrdiff_t, T*) noexcept;
   decltype(&detail::add_shifted_moments<xsimd::default_arch, T, float>) add_shifted_moments_of_float;
   decltype(&detail::add_shifted_moments<xsimd::default_arch, T, double>) add_shifted_moments_of_double;
+  decltype(&detail::gelu_backward<xsimd::default_arch, T>) gelu_backward;
+  decltype(&detail::gelu_tanh_backward<xsimd::default_arch, T>) gelu_tanh_backward;
+  decltype(&detail::layer_norm_backward<xsimd::default_arch, T>) layer_norm_backward;
+  decltype(&detail::attention_backward_scratch_elements<xsimd::default_arch, T>)
+      attention_backward_scratch_elements;
+  decltype(&detail::attention_head_backward<xsimd::default_arch, T>) attention_head_backward;
+  decltype(&detail::transpose<xsimd::default_arch, T>) transpose;
+  decltype(&detail::sum<xsimd::default_arch, T>) sum;
+  decltype(&detail::square_sum<xsimd::default_arch, T>) square_sum;
+  decltype(&detail::adamw_update<xsimd::default_arch, T>) adamw_update;
 };
 
 template <class Arch, class T>
@@ -51,7 +67,16 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .gelu = &gelu<Arch, T>,
           .gelu_tanh = &gelu_tanh<Arch, T>,
           .add_shifted_moments_of_float = &add_shifted_moments<Arch, T, float>,
-          .add_shifted_moments_of_double = &add_shifted_moments<Arch, T, double>};
+          .add_shifted_moments_of_double = &add_shifted_moments<Arch, T, double>,
+          .gelu_backward = &gelu_backward<Arch, T>,
+          .gelu_tanh_backward = &gelu_tanh_backward<Arch, T>,
+          .layer_norm_backward = &layer_norm_backward<Arch, T>,
+          .attention_backward_scratch_elements = &attention_backward_scratch_elements<Arch, T>,
+          .attention_head_backward = &attention_head_backward<Arch, T>,
+          .transpose = &transpose<Arch, T>,
+          .sum = &sum<Arch, T>,
+          .square_sum = &square_sum<Arch, T>,
+          .adamw_update = &adamw_update<Arch, T>};
 }
 
 }  // namespace vbp::kernels::detail

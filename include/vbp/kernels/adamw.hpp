@@ -1,0 +1,21 @@
+#pragma once
+/// One step of AdamW (Loshchilov and Hutter 2019) on one parameter.
+
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/arch.hpp"
+
+namespace vbp::kernels {
+
+/// See detail::AdamWStep for its members.
+template <class T>
+using AdamWStep = detail::AdamWStep<T>;
+
+/// With g = gradient_scale * gradient: first and second, the running means of g and g^2, are advanced, and
+/// values = decay_factor values - step_size first / (second_correction sqrt(second) + epsilon).
+template <class T>
+void adamw_update(const T* gradient, Index size, const AdamWStep<T>& step, T* first, T* second,
+                  T* values) noexcept {
+  table<T>().adamw_update(gradient, size, step, first, second, values);
+}
+
+}  // namespace vbp::kernels

@@ -1,0 +1,140 @@
+#pragma once
+/// Plain scalar twins of the kernels that training needs, with the arguments of these, in the order of the
+/// formulas and without blocking. Slow; they are what the kernels are tested against.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/adamw.hpp"
+
+namespace vbp::kernels::reference {
+
+/// Phi(x) + x phi(x).
+template <class T>
+void gelu_backward(const T* x, Index size, T* hidden, T* gradient) {
+  for (Index i = 0; i < size; ++i) {
+    const T at = x[i];
+    const T phi = T(0.5) * std::erfc(-at * T(0.70710678118654752440));
+    hidden[i] = at * phi;
+    gradient[i] *= phi + at * T(0.39894228040143267794) * std::exp(T(-0.5) * at * at);
+  }
+}
+
+/// (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2, u = sqrt(2 / pi) (x + 0.044715 x^3).
+template <class T>
+void gelu_tanh_backward(const T* x, Index size, T* hidden, T* gradient) {
+  const T factor = T(0.79788456080286535588);
+  for (Index i = 0; i < size; ++i) {
+    const T at = x[i];
+    const T tanh = std::tanh(factor * (at + T(0.044715) * at * at * at));
+    hidden[i] = T(0.5) * at * (T(1) + tanh);
+    gradient[i] *= T(0.5) * (T(1) + tanh) +
+                   T(0.5) * at * (T(1) - tanh * tanh) * factor * (T(1) + T(3 * 0.044715) * at * at);
+  }
+}
+
+/// As layer_norm_backward of layer_norm_backward.hpp, without scratch and threads.
+template <class T>
+void layer_norm_backward(const T* x, const T* gradient, Index rows, Index columns, const T* weight, T epsilon,
+                         T* input_gradient, T* weight_gradient, T* bias_gradient) {
+  std::fill_n(weight_gradient, columns, T(0));
+  std::fill_n(bias_gradient, columns, T(0));
+  const T count = static_cast<T>(columns);
+  for (Index i = 0; i < rows; ++i, x += columns, gradient += columns, input_gradient += columns) {
+    T mean = 0, variance = 0, mean_g = 0, mean_gn = 0;
+    for (Index j = 0; j < columns; ++j) mean += x[j] / count;
+    for (Index j = 0; j < columns; ++j) variance += (x[j] - mean) * (x[j] - mean) / count;
+    const T deviation = std::sqrt(variance + epsilon);
+    for (Index j = 0; j < columns; ++j) {
+      mean_g += gradient[j] * weight[j] / count;
+      mean_gn += gradient[j] * weight[j] * (x[j] - mean) / deviation / count;
+    }
+    for (Index j = 0; j < columns; ++j) {
+      const T normal = (x[j] - mean) / deviation;
+      input_gradient[j] += (gradient[j] * weight[j] - mean_g - normal * mean_gn) / deviation;
+      weight_gradient[j] += gradient[j] * normal;
+      bias_gradient[j] += gradient[j];
+    }
+  }
+}
+
+/// As attention_backward of attention_backward.hpp, without threads.
+template <class T>
+void attention_backward(const T* qkv, const T* gradient, Index images, Index tokens, Index heads,
+                        Index head_dim, T* qkv_gradient) {
+  const Index dim = heads * head_dim;
+  const T scale = T(1) / std::sqrt(static_cast<T>(head_dim));
+  std::fill_n(qkv_gradient, images * tokens * 3 * dim, T(0));
+  std::vector<T> p(static_cast<std::size_t>(tokens)), dp(static_cast<std::size_t>(tokens));
+  for (Index task = 0; task < images * heads; ++task) {
+    const Index first = task / heads * tokens;
+    const Index column = task % heads * head_dim;
+    const auto at = [&](auto* values, Index token, Index part) {
+      return values + (first + token) * 3 * dim + part * dim + column;
+    };
+    for (Index i = 0; i < tokens; ++i) {
+      const T* const g = gradient + (first + i) * dim + column;
+      T largest = -INFINITY, sum = 0, centre = 0;
+      for (Index j = 0; j < tokens; ++j) {
+        T score = 0, inner = 0;
+        for (Index k = 0; k < head_dim; ++k) {
+          score += at(qkv, i, 0)[k] * at(qkv, j, 1)[k];
+          inner += g[k] * at(qkv, j, 2)[k];
+        }
+        p[static_cast<std::size_t>(j)] = score * scale;
+        dp[static_cast<std::size_t>(j)] = inner;
+        largest = std::max(largest, score * scale);
+      }
+      for (T& value : p) sum += value = std::exp(value - largest);
+      for (T& value : p) value /= sum;
+      for (std::size_t j = 0; j < p.size(); ++j) centre += p[j] * dp[j];
+      for (Index j = 0; j < tokens; ++j) {
+        const T weight = p[static_cast<std::size_t>(j)];
+        const T ds = weight * (dp[static_cast<std::size_t>(j)] - centre) * scale;
+        for (Index k = 0; k < head_dim; ++k) {
+          at(qkv_gradient, i, 0)[k] += ds * at(qkv, j, 1)[k];
+          at(qkv_gradient, j, 1)[k] += ds * at(qkv, i, 0)[k];
+          at(qkv_gradient, j, 2)[k] += weight * g[k];
+        }
+      }
+    }
+  }
+}
+
+/// dW = gradient^T x and, unless null, db = the sum of gradient over the rows.
+template <class T>
+void weight_gradient(const T* gradient, Index out, const T* x, Index in, Index rows, T* weight_gradient,
+                     T* bias_gradient) {
+  for (Index o = 0; o < out; ++o) {
+    for (Index i = 0; i < in; ++i) {
+      T sum = 0;
+      for (Index row = 0; row < rows; ++row) sum += gradient[row * out + o] * x[row * in + i];
+      weight_gradient[o * in + i] = sum;
+    }
+    if (bias_gradient == nullptr) continue;
+    bias_gradient[o] = 0;
+    for (Index row = 0; row < rows; ++row) bias_gradient[o] += gradient[row * out + o];
+  }
+}
+
+template <class T>
+void adamw_update(const T* gradient, Index size, const AdamWStep<T>& step, T* first, T* second, T* values) {
+  for (Index i = 0; i < size; ++i) {
+    const T g = step.gradient_scale * gradient[i];
+    first[i] = step.beta1 * first[i] + (T(1) - step.beta1) * g;
+    second[i] = step.beta2 * second[i] + (T(1) - step.beta2) * g * g;
+    const T denominator = std::sqrt(second[i]) * step.second_correction + step.epsilon;
+    values[i] = step.decay_factor * values[i] - step.step_size * first[i] / denominator;
+  }
+}
+
+template <class T>
+double square_sum(const T* values, Index size) {
+  double sum = 0.0;
+  for (Index i = 0; i < size; ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
+}
+
+}  // namespace vbp::kernels::reference
