@@ -9,6 +9,7 @@
 #include "vbp/core/text.hpp"
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/io/augmentation.hpp"
 #include "vbp/io/calibration.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/hash.hpp"

@@ -60,4 +60,11 @@ class Random {
   std::uint64_t state_;
 };
 
+/// The seed of the stream of random numbers that belongs to (a, b) under `seed`, for example to an image in
+/// an epoch: streams need not be drawn in order, so threads can share the work.
+inline std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t a, std::uint64_t b = 0) noexcept {
+  const std::uint64_t first = Random(seed)() ^ a;
+  return Random(Random(first)() ^ b)();
+}
+
 }  // namespace vbp

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
@@ -51,6 +52,9 @@ struct ImageStreamOptions {
   bool strict = false;
 };
 
+/// Makes the network input of a decoded image; `index` is its place in the list. Called from several threads.
+using ImageTransform = std::function<void(const Image& image, std::size_t index, std::span<float> out)>;
+
 /// Decodes and transforms a list of images and hands them out in its order, in batches whose content does not
 /// depend on the number of threads: an image that cannot be decoded is left out, recorded, and its place
 /// taken by the next one. To be used from one thread; destroying it early stops the decoding.
@@ -59,13 +63,23 @@ class ImageStream {
   /// Begins to decode at once. Throws ValueError for options or preprocessing out of range.
   ImageStream(std::vector<ImageEntry> entries, const Preprocessing& preprocessing,
               ImageStreamOptions options = {})
-      : entries_(std::move(entries)), preprocessing_(preprocessing), options_(options) {
-    validate(preprocessing_);
+      : ImageStream(
+            std::move(entries), preprocessing,
+            [preprocessing](const Image& image, std::size_t, std::span<float> out) {
+              evaluation_transform(image, preprocessing, out);
+            },
+            options) {}
+
+  /// The same with another transform than that for evaluation; `preprocessing` says the inputs' size.
+  ImageStream(std::vector<ImageEntry> entries, const Preprocessing& preprocessing, ImageTransform transform,
+              ImageStreamOptions options = {})
+      : entries_(std::move(entries)), transform_(std::move(transform)), options_(options) {
+    validate(preprocessing);
     if (options_.batch < 1)
       throw ValueError("a batch of " + std::to_string(options_.batch) + " images is empty");
     if (options_.ahead < 0 || options_.threads < 0)
       throw ValueError("negative number of threads or batches ahead");
-    input_size_ = static_cast<std::size_t>(3 * preprocessing_.image_size * preprocessing_.image_size);
+    input_size_ = static_cast<std::size_t>(3 * preprocessing.image_size * preprocessing.image_size);
     // Not more slots than images: a large batch for a short list costs nothing.
     const auto count = static_cast<Index>(entries_.size());
     const Index batches = std::min(options_.ahead, count / options_.batch) + 1;
@@ -102,6 +116,9 @@ class ImageStream {
     return batch.size() > 0;
   }
 
+  /// Entries of the list that the batches so far have used up, those left out among them.
+  std::size_t position() const noexcept { return taken_; }
+
   /// The images left out so far, in the order of the list.
   const std::vector<ImageFailure>& failures() const noexcept { return failures_; }
 
@@ -129,7 +146,7 @@ class ImageStream {
         index = begun_++;
       }
       Slot& slot = slot_of(index);
-      fill(slot, entries_[index].path);
+      fill(slot, index);
       {
         const std::lock_guard lock(mutex_);
         slot.ready = true;
@@ -138,7 +155,8 @@ class ImageStream {
     }
   }
 
-  void fill(Slot& slot, const std::filesystem::path& path) noexcept {
+  void fill(Slot& slot, std::size_t index) noexcept {
+    const std::filesystem::path& path = entries_[index].path;
     try {
       slot.error = nullptr;
       slot.failure.clear();
@@ -146,7 +164,7 @@ class ImageStream {
       try {
         const MappedFile file(path);
         slot.hash = hash_bytes(file.bytes());
-        evaluation_transform(decode_image(file.bytes(), path.string()), preprocessing_, slot.pixels);
+        transform_(decode_image(file.bytes(), path.string()), index, slot.pixels);
       } catch (const Error& error) {
         slot.failure = error.what();
         if (options_.strict) throw;
@@ -200,7 +218,7 @@ class ImageStream {
   }
 
   std::vector<ImageEntry> entries_;
-  Preprocessing preprocessing_;
+  ImageTransform transform_;
   ImageStreamOptions options_;
   std::size_t input_size_ = 0;
   std::vector<Slot> slots_;

@@ -349,20 +349,35 @@ inline Image resize(const Image& image, Index width, Index height, Interpolation
   return detail::resize_region(image, width, height, 0, 0, width, height, interpolation);
 }
 
-/// timm's evaluation transform: resize (shorter side to floor(image_size / crop_pct), the longer one rounded
-/// down), centre crop, scale to [0, 1], subtract mean, divide by std. `out` is [3, image_size, image_size],
-/// planes of R, G, B. Throws ValueError for invalid settings and ShapeError where the sizes of image or out
-/// are wrong.
-inline void evaluation_transform(const Image& image, const Preprocessing& preprocessing,
-                                 std::span<float> out) {
-  validate(preprocessing);
+/// Scales to [0, 1], subtracts mean and divides by std: `out` is [3, height, width], planes of R, G, B.
+/// Throws ShapeError where the sizes of image or out are wrong.
+inline void normalise(const Image& image, const Preprocessing& preprocessing, std::span<float> out) {
   detail::check_image(image);
-  const Index size = preprocessing.image_size;
-  const auto plane = static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
+  const auto plane = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   if (out.size() != 3 * plane) {
     throw ShapeError("a network input of " + std::to_string(3 * plane) + " values cannot be written to " +
                      std::to_string(out.size()));
   }
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    // In float and in PyTorch's order, so that the result is PyTorch's to the last bit.
+    std::array<float, 256> value;
+    for (std::size_t level = 0; level < value.size(); ++level) {
+      value[level] = (static_cast<float>(level) / 255.0F - static_cast<float>(preprocessing.mean[channel])) /
+                     static_cast<float>(preprocessing.std[channel]);
+    }
+    const std::uint8_t* in = image.pixels.data() + channel;
+    float* to = out.data() + channel * plane;
+    for (std::size_t i = 0; i < plane; ++i) to[i] = value[in[3 * i]];
+  }
+}
+
+/// What timm's evaluation transform cuts out: resize (shorter side to floor(image_size / crop_pct), the
+/// longer one rounded down), then the centre, image_size x image_size. Throws ValueError for invalid
+/// settings.
+inline Image evaluation_crop(const Image& image, const Preprocessing& preprocessing) {
+  validate(preprocessing);
+  detail::check_image(image);
+  const Index size = preprocessing.image_size;
   const auto scaled = static_cast<Index>(std::floor(static_cast<double>(size) / preprocessing.crop_pct));
   Index width = scaled;
   Index height = scaled;
@@ -376,20 +391,22 @@ inline void evaluation_transform(const Image& image, const Preprocessing& prepro
       width = longer(image.width, image.height);
     }
   }
-  const Image crop =
-      detail::resize_region(image, width, height, detail::half_to_even(width - size),
-                            detail::half_to_even(height - size), size, size, preprocessing.interpolation);
-  for (std::size_t channel = 0; channel < 3; ++channel) {
-    // In float and in PyTorch's order, so that the result is PyTorch's to the last bit.
-    std::array<float, 256> value;
-    for (std::size_t level = 0; level < value.size(); ++level) {
-      value[level] = (static_cast<float>(level) / 255.0F - static_cast<float>(preprocessing.mean[channel])) /
-                     static_cast<float>(preprocessing.std[channel]);
-    }
-    const std::uint8_t* in = crop.pixels.data() + channel;
-    float* to = out.data() + channel * plane;
-    for (std::size_t i = 0; i < plane; ++i) to[i] = value[in[3 * i]];
+  return detail::resize_region(image, width, height, detail::half_to_even(width - size),
+                               detail::half_to_even(height - size), size, size, preprocessing.interpolation);
+}
+
+/// timm's evaluation transform: evaluation_crop, then normalise. `out` is [3, image_size, image_size]. Throws
+/// ValueError for invalid settings and ShapeError where the sizes of image or out are wrong.
+inline void evaluation_transform(const Image& image, const Preprocessing& preprocessing,
+                                 std::span<float> out) {
+  validate(preprocessing);
+  const auto size = static_cast<std::size_t>(preprocessing.image_size);
+  // Before the work of resizing, and before anything is written.
+  if (out.size() != 3 * size * size) {
+    throw ShapeError("a network input of " + std::to_string(3 * size * size) +
+                     " values cannot be written to " + std::to_string(out.size()));
   }
+  normalise(evaluation_crop(image, preprocessing), preprocessing, out);
 }
 
 }  // namespace vbp::io

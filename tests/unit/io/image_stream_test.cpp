@@ -1,8 +1,10 @@
 #include "vbp/io/image_stream.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -93,6 +95,33 @@ TEST_CASE("a stream gives the images in order, whatever the threads, and passes 
       }
     }
   }
+}
+
+TEST_CASE("another transform sees each image with its place, and the position counts broken ones",
+          "[io][images]") {
+  const auto entries = some_broken();
+  const auto transform = [](const Image& image, std::size_t index, std::span<float> out) {
+    std::fill(out.begin(), out.end(), static_cast<float>(index));
+    out[0] = static_cast<float>(image.width);
+  };
+  ImageStream stream(entries, kSmall, transform, {.batch = 10, .threads = 3});
+  ImageBatch batch;
+  std::size_t position = 0;
+  while (stream.next(batch)) {
+    for (Index row = 0; row < batch.size(); ++row) {
+      const Index place = batch.labels[static_cast<std::size_t>(row)];
+      CHECK(batch.pixels(row, 1) == static_cast<float>(place));
+      CHECK(batch.pixels(row, 191) == static_cast<float>(place));
+      CHECK(batch.pixels(row, 0) > 0.0F);
+    }
+    // Every third place, from the second on, is left out.
+    const std::size_t last = static_cast<std::size_t>(batch.labels.back());
+    CHECK(stream.position() > position);
+    position = stream.position();
+    CHECK(position >= last + 1);
+    CHECK(position <= last + 2);
+  }
+  CHECK(position == entries.size());
 }
 
 TEST_CASE("a failure is recorded with its path and reason", "[io][images]") {
