@@ -1,0 +1,48 @@
+#pragma once
+/// The weights that training from nothing starts with.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "vbp/core/random.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/vit/config.hpp"
+#include "vbp/vit/model.hpp"
+
+namespace vbp {
+
+/// A model of this shape with weights as in the original Vision Transformer (Dosovitskiy et al. 2021): linear
+/// layers uniform after Glorot and Bengio (2010), the patch embedding normal with variance 1 / inputs,
+/// positions and register tokens normal with deviation 0.02; biases, the other tokens and the heads zero;
+/// layer scales `layer_scale`. The same seed gives the same model. Throws ValueError if the configuration is
+/// impossible.
+template <class T>
+VisionTransformer<T> initialise_vit(const VitConfig& config, std::uint64_t seed, double layer_scale = 1e-5) {
+  VisionTransformer<T> model = make_vit<T>(config);
+  Random random(seed);
+  for_each_parameter(model, [&](const std::string& name, auto& values, Index rows, Index cols) {
+    const auto draw = [&](auto&& next) {
+      std::generate_n(values.data(), rows * cols, [&] { return static_cast<T>(next()); });
+    };
+    const auto normal = [&](double deviation) { draw([&] { return deviation * random.normal(); }); };
+    if (name == "patch_embed.proj.weight") {
+      normal(1.0 / std::sqrt(static_cast<double>(cols)));
+    } else if (name == "pos_embed" || name == "reg_token") {
+      normal(0.02);
+    } else if (name.ends_with(".gamma")) {
+      values.setConstant(static_cast<T>(layer_scale));
+    } else if (name.find("norm") != std::string::npos && name.ends_with(".weight")) {
+      values.setOnes();
+    } else if (name.starts_with("blocks.") &&
+               !std::remove_reference_t<decltype(values)>::IsVectorAtCompileTime) {
+      const double bound = std::sqrt(6.0 / static_cast<double>(rows + cols));
+      draw([&] { return bound * (2.0 * random.uniform() - 1.0); });
+    }
+  });
+  return model;
+}
+
+}  // namespace vbp

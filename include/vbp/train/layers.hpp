@@ -1,0 +1,172 @@
+#pragma once
+/// Forward and backward of each kind of layer, side by side. A gradient `d...` is that of the loss by the
+/// named value; gradients of parameters are set, not added to.
+
+#include <algorithm>
+
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/activation.hpp"
+#include "vbp/kernels/activation_backward.hpp"
+#include "vbp/kernels/gemm.hpp"
+#include "vbp/kernels/layer_norm.hpp"
+#include "vbp/kernels/layer_norm_backward.hpp"
+#include "vbp/kernels/weight_gradient.hpp"
+#include "vbp/kernels/workspace.hpp"
+#include "vbp/vit/config.hpp"
+#include "vbp/vit/model.hpp"
+
+namespace vbp {
+
+/// What the layers of one network share: threads, scratch, and one packed operand at a time, since weights
+/// change with every step.
+template <class T>
+struct LayerContext {
+  explicit LayerContext(int threads) : workspace(threads) {}
+
+  /// Calls body(first, last) for ranges of rows of `columns` values, about 64 KiB each.
+  template <class Body>
+  void for_rows(Index rows, Index columns, Body&& body) {
+    const Index block = std::max<Index>(1, 65536 / (columns * static_cast<Index>(sizeof(T))));
+    workspace.pool().parallel_for((rows + block - 1) / block, [&](Index task) {
+      body(task * block, std::min(rows, (task + 1) * block));
+    });
+  }
+
+  Index bytes() const noexcept {
+    return workspace.bytes() + packed.bytes() + weight_gradient.bytes() +
+           partial.size() * static_cast<Index>(sizeof(T));
+  }
+
+  kernels::Workspace<T> workspace;
+  kernels::PackedWeight<T> packed;
+  kernels::WeightGradient<T> weight_gradient;
+  AlignedBuffer<T> partial;  ///< sums of layer norms
+};
+
+namespace detail {
+
+template <class T>
+const T* data_or_null(const Vector<T>& values) noexcept {
+  return values.size() > 0 ? values.data() : nullptr;
+}
+
+}  // namespace detail
+
+// ---- y = x W^T + b ----
+
+template <class T>
+void linear_forward(const Linear<T>& layer, const T* x, Index rows, kernels::Epilogue<T> epilogue, T* y,
+                    LayerContext<T>& context) {
+  context.packed.assign(layer.weight, context.workspace.pool());
+  epilogue.bias = detail::data_or_null(layer.bias);
+  kernels::gemm(x, layer.weight.cols(), rows, context.packed, epilogue, y, layer.weight.rows(),
+                context.workspace);
+}
+
+/// dx = dy W.
+template <class T>
+void linear_backward_input(const Linear<T>& layer, const T* dy, Index rows, T* dx, LayerContext<T>& context) {
+  context.packed.assign_transposed(layer.weight, context.workspace.pool());
+  kernels::gemm(dy, layer.weight.rows(), rows, context.packed, {}, dx, layer.weight.cols(),
+                context.workspace);
+}
+
+/// dW = dy^T x, db = the sum of dy over the rows.
+template <class T>
+void linear_backward_weights(const T* dy, const T* x, Index rows, Linear<T>& gradient,
+                             LayerContext<T>& context) {
+  T* const bias = gradient.bias.size() > 0 ? gradient.bias.data() : nullptr;
+  context.weight_gradient(dy, gradient.weight.rows(), x, gradient.weight.cols(), rows, gradient.weight.data(),
+                          bias, context.workspace);
+}
+
+// ---- layer norm ----
+
+template <class T>
+void layer_norm_forward(const LayerNorm<T>& norm, double epsilon, const T* x, Index rows, T* y,
+                        LayerContext<T>& context) {
+  const Index columns = norm.weight.size();
+  kernels::layer_norm(x, columns, rows, columns, norm.weight.data(), norm.bias.data(),
+                      static_cast<T>(epsilon), y, columns, context.workspace);
+}
+
+/// Adds to dx: a residual stream is the sum of what flows through its branches.
+template <class T>
+void layer_norm_backward(const LayerNorm<T>& norm, double epsilon, const T* x, const T* dy, Index rows, T* dx,
+                         LayerNorm<T>& gradient, LayerContext<T>& context) {
+  const Index columns = norm.weight.size();
+  context.partial.reserve(kernels::layer_norm_backward_elements(rows, columns));
+  kernels::layer_norm_backward(x, dy, rows, columns, norm.weight.data(), static_cast<T>(epsilon), dx,
+                               gradient.weight.data(), gradient.bias.data(), context.partial.data(),
+                               context.workspace);
+}
+
+// ---- GELU ----
+
+template <class T>
+void activation_forward(Activation activation, const T* x, Index rows, Index columns, T* y,
+                        LayerContext<T>& context) {
+  context.for_rows(rows, columns, [&](Index first, Index last) {
+    const auto function = activation == Activation::gelu ? &kernels::gelu<T> : &kernels::gelu_tanh<T>;
+    function(x + first * columns, (last - first) * columns, y + first * columns);
+  });
+}
+
+/// dy becomes dx; the forward pass's y is computed again from x.
+template <class T>
+void activation_backward(Activation activation, const T* x, Index rows, Index columns, T* y, T* dy,
+                         LayerContext<T>& context) {
+  context.for_rows(rows, columns, [&](Index first, Index last) {
+    const auto function =
+        activation == Activation::gelu ? &kernels::gelu_backward<T> : &kernels::gelu_tanh_backward<T>;
+    function(x + first * columns, (last - first) * columns, y + first * columns, dy + first * columns);
+  });
+}
+
+// ---- out = in + scale * (h W^T + b), the end of a residual branch; scale is empty for one ----
+
+template <class T>
+void residual_forward(const Linear<T>& layer, const Vector<T>& scale, const T* h, const T* in, Index rows,
+                      T* out, LayerContext<T>& context) {
+  linear_forward(layer, h, rows,
+                 {.kind = kernels::EpilogueKind::scaled_residual,
+                  .scale = detail::data_or_null(scale),
+                  .residual = in,
+                  .residual_stride = layer.weight.rows()},
+                 out, context);
+}
+
+/// dh = (dout * scale) W; `scratch` is shaped like dout.
+template <class T>
+void residual_backward_input(const Linear<T>& layer, const Vector<T>& scale, const T* dout, Index rows, T* dh,
+                             T* scratch, LayerContext<T>& context) {
+  if (scale.size() > 0) {
+    const Index dim = scale.size();
+    context.for_rows(rows, dim, [&](Index first, Index last) {
+      for (Index i = first; i < last; ++i) {
+        for (Index j = 0; j < dim; ++j) scratch[i * dim + j] = dout[i * dim + j] * scale.data()[j];
+      }
+    });
+    dout = scratch;
+  }
+  linear_backward_input(layer, dout, rows, dh, context);
+}
+
+/// With G = dout^T h and g = the sum of dout over the rows: dW = diag(scale) G, db = scale * g, and
+/// dscale_i = sum over rows of dout_i (h W^T + b)_i = W_i . G_i + b_i g_i, so that the branch's output need
+/// not be kept.
+template <class T>
+void residual_backward_weights(const Linear<T>& layer, const Vector<T>& scale, const T* dout, const T* h,
+                               Index rows, Linear<T>& gradient, Vector<T>& scale_gradient,
+                               LayerContext<T>& context) {
+  linear_backward_weights(dout, h, rows, gradient, context);
+  if (scale.size() == 0) return;
+  context.workspace.pool().parallel_for(scale.size(), [&](Index i) {
+    scale_gradient[i] = layer.weight.row(i).dot(gradient.weight.row(i)) + layer.bias[i] * gradient.bias[i];
+    gradient.weight.row(i) *= scale[i];
+    gradient.bias[i] *= scale[i];
+  });
+}
+
+}  // namespace vbp

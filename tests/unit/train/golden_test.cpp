@@ -1,0 +1,117 @@
+/// Gradients and optimiser steps against PyTorch's; tests/golden/make_gradients.py made the files.
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "vbp/io/safetensors.hpp"
+#include "vbp/train/adamw.hpp"
+#include "vbp/train/backpropagation.hpp"
+#include "vbp/train/loss.hpp"
+#include "vbp/train/schedule.hpp"
+#include "vbp/vit/checkpoint.hpp"
+#include "vbp/vit/inference.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using vbp::Index;
+using vbp::Matrix;
+using vbp::Vector;
+using vbp::VisionTransformer;
+
+const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
+
+std::vector<Index> labels_of(const vbp::io::SafetensorsFile& file) {
+  const auto stored = file.read_array<std::int64_t>("labels");
+  return {stored.begin(), stored.end()};
+}
+
+Matrix<float> inputs_of(const vbp::io::SafetensorsFile& file, const vbp::VitConfig& config) {
+  const Vector<float> values = file.read_vector<float>("inputs");
+  return Eigen::Map<const Matrix<float>>(values.data(), values.size() / config.image_elements(),
+                                         config.image_elements());
+}
+
+/// Compares a parameter with the stored one by norm. Adding a vector to all keys changes no softmax, so the
+/// gradient of the keys' bias is zero but for rounding, and its weights move by rounding alone: it is
+/// compared absolutely, or left out where `key_bias` is infinite.
+void check_close(const std::string& name, const float* values, Index size, const Vector<float>& expected,
+                 Index dim, double key_bias) {
+  INFO(name);
+  REQUIRE(expected.size() == size);
+  Vector<float> difference = Eigen::Map<const Vector<float>>(values, size) - expected;
+  Vector<float> reference = expected;
+  if (name.ends_with("qkv.bias")) {
+    CHECK(difference.segment(dim, dim).cwiseAbs().maxCoeff() <= key_bias);
+    difference.segment(dim, dim).setZero();
+    reference.segment(dim, dim).setZero();
+  }
+  CHECK(difference.norm() <= 1e-4F * reference.norm());
+}
+
+}  // namespace
+
+TEST_CASE("the gradient of every parameter is PyTorch's") {
+  for (const std::string name :
+       {"plain", "average_pool", "average_pool_norm_first", "no_class_token", "layer_scale", "gelu_tanh",
+        "distilled", "registers", "no_qkv_bias", "widths"}) {
+    INFO(name);
+    const VisionTransformer<float> model = vbp::load_vit(kGolden / "vit" / (name + ".safetensors")).model;
+    const vbp::io::SafetensorsFile golden(kGolden / "train" / (name + ".gradients.safetensors"));
+    const Matrix<float> images = inputs_of(golden, model.config);
+    Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
+    vbp::set_targets(labels_of(golden), model.config.classes, 0.0, targets);
+    auto gradient = vbp::make_vit<float>(model.config);
+    vbp::Backpropagation<float> network(model, {.threads = 2});
+    network.forward(images, logits.data());
+    const double loss = vbp::loss_and_gradient<float>(logits, targets, Matrix<float>(), {}, d_logits);
+    network.backward(d_logits.data(), gradient);
+    CHECK(loss == Approx(golden.read_vector<float>("loss", 1)[0]).epsilon(1e-5));
+    vbp::for_each_parameter(gradient, [&](const std::string& parameter, auto& values, Index, Index) {
+      check_close(parameter, values.data(), values.size(), golden.read_vector<float>("gradient." + parameter),
+                  model.config.dim, 1e-6);
+    });
+  }
+}
+
+TEST_CASE("ten steps of AdamW end where PyTorch's do") {
+  VisionTransformer<float> model = vbp::load_vit(kGolden / "vit" / "layer_scale.safetensors").model;
+  const VisionTransformer<float> teacher = vbp::load_vit(kGolden / "vit" / "plain.safetensors").model;
+  const vbp::io::SafetensorsFile golden(kGolden / "train" / "steps.safetensors");
+  const auto setting = [&](const char* key) { return std::stod(golden.metadata().at(key)); };
+  const vbp::LossOptions options{.cross_entropy = setting("alpha"),
+                                 .distillation = setting("beta"),
+                                 .temperature = setting("temperature")};
+  const vbp::CosineSchedule schedule{.peak = setting("learning_rate"),
+                                     .minimum = setting("minimum_learning_rate"),
+                                     .warmup_steps = static_cast<std::int64_t>(setting("warmup_steps")),
+                                     .total_steps = 10};
+  const Matrix<float> images = inputs_of(golden, model.config);
+  const Matrix<float> teacher_logits = vbp::Inference<float>(teacher, {.threads = 1})(images);
+  Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
+  vbp::set_targets(labels_of(golden), model.config.classes, setting("smoothing"), targets);
+  auto gradient = vbp::make_vit<float>(model.config);
+  vbp::Backpropagation<float> network(model, {.threads = 2});
+  vbp::AdamW<float> optimiser(model, gradient,
+                              {.weight_decay = setting("weight_decay"), .clip_norm = setting("clip_norm")});
+  const Vector<float> losses = golden.read_vector<float>("losses", 10);
+  const Vector<float> norms = golden.read_vector<float>("norms", 10);
+  for (Index step = 0; step < 10; ++step) {
+    INFO("step " << step);
+    network.forward(images, logits.data());
+    const double loss = vbp::loss_and_gradient<float>(logits, targets, teacher_logits, options, d_logits);
+    network.backward(d_logits.data(), gradient);
+    const double norm = optimiser.gradient_norm(network.pool());
+    CHECK(loss == Approx(losses[step]).epsilon(1e-4));
+    CHECK(norm == Approx(norms[step]).epsilon(1e-4));
+    optimiser.step(schedule.at(step), norm, network.pool());
+  }
+  vbp::for_each_parameter(model, [&](const std::string& parameter, auto& values, Index, Index) {
+    check_close(parameter, values.data(), values.size(), golden.read_vector<float>("weights." + parameter),
+                model.config.dim, INFINITY);
+  });
+}
