@@ -66,6 +66,7 @@
 #include "vbp/vit/checkpoint_config.hpp"
 #include "vbp/vit/checkpoint_names.hpp"
 #include "vbp/vit/config.hpp"
+#include "vbp/vit/config_file.hpp"
 #include "vbp/vit/cost.hpp"
 #include "vbp/vit/inference.hpp"
 #include "vbp/vit/model.hpp"
