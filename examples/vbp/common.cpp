@@ -96,19 +96,24 @@ int thread_count(const RunOptions& options) {
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
-vbp::VitCheckpoint load(const ModelOptions& options) {
-  std::map<std::string, std::string> overrides;
-  const auto set = [&](const std::string& key, const std::string& value) {
-    if (!overrides.emplace(key, value).second) throw vbp::ValueError(key + " is set twice");
-  };
-  for (const std::string& setting : options.settings) {
+std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings) {
+  std::map<std::string, std::string> values;
+  for (const std::string& setting : settings) {
     const std::size_t equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw vbp::ValueError("--set takes KEY=VALUE, not \"" + setting + "\"");
     }
-    set(setting.substr(0, equals), setting.substr(equals + 1));
+    const std::string key = setting.substr(0, equals);
+    if (!values.emplace(key, setting.substr(equals + 1)).second) throw vbp::ValueError(key + " is set twice");
   }
-  if (options.image_size) set("image_size", std::to_string(*options.image_size));
+  return values;
+}
+
+vbp::VitCheckpoint load(const ModelOptions& options) {
+  auto overrides = parse_settings(options.settings);
+  if (options.image_size && !overrides.emplace("image_size", std::to_string(*options.image_size)).second) {
+    throw vbp::ValueError("image_size is set twice");
+  }
   return vbp::load_vit(options.file, overrides);
 }
 
@@ -175,8 +180,9 @@ void set_signals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-ProgressBar::ProgressBar(std::string title)
+ProgressBar::ProgressBar(std::string title, std::int64_t begun)
     : title_(std::move(title)),
+      begun_(begun),
       terminal_(isatty(STDERR_FILENO) == 1),
       begin_(std::chrono::steady_clock::now()) {}
 
@@ -184,7 +190,7 @@ ProgressBar::~ProgressBar() {
   if (shown_) std::fputs("\r\033[K", stderr);
 }
 
-void ProgressBar::show(std::int64_t done, std::int64_t total) {
+void ProgressBar::show(std::int64_t done, std::int64_t total, const std::string& note) {
   using namespace std::chrono_literals;
   if (!terminal_ || total <= 0) return;
   const auto now = std::chrono::steady_clock::now();
@@ -193,12 +199,12 @@ void ProgressBar::show(std::int64_t done, std::int64_t total) {
   shown_ = true;
   constexpr int width = 30;
   const int filled = static_cast<int>(width * done / total);
-  std::string pace;
-  if (done > 0) {
+  std::string pace = note.empty() ? "" : "  " + note;
+  if (done > begun_) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(now - begin_).count());
-    const double rate = static_cast<double>(done) / seconds;
-    pace = "  " + fixed(rate, 1) + " images/s  " + fixed(static_cast<double>(total - done) / rate, 0) +
-           " s left";
+    const double rate = static_cast<double>(done - begun_) / seconds;
+    pace += "  " + fixed(rate, 1) + " images/s  " + fixed(static_cast<double>(total - done) / rate, 0) +
+            " s left";
   }
   std::fprintf(stderr, "\r%s [%s%s] %lld/%lld%s\033[K", title_.c_str(),
                std::string(static_cast<std::size_t>(filled), '#').c_str(),

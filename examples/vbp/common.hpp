@@ -71,6 +71,9 @@ struct JsonOption {
   void write(const Json& report) const;
 };
 
+/// KEY=VALUE texts as --set takes them. Throws ValueError for one that is none.
+std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
+
 /// Loads the model with what the command line says about it. Throws vbp::Error.
 vbp::VitCheckpoint load(const ModelOptions& options);
 
@@ -92,17 +95,19 @@ void commit(vbp::io::AtomicFile& product, const JsonOption& json, const Json& re
 bool interrupted() noexcept;
 void set_signals();
 
-/// A bar on stderr where that is a terminal, nothing elsewhere.
+/// A bar on stderr where that is a terminal, nothing elsewhere. `begun` units were done before it was made,
+/// and count for nothing in the rate.
 class ProgressBar {
  public:
-  explicit ProgressBar(std::string title);
+  explicit ProgressBar(std::string title, std::int64_t begun = 0);
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
-  void show(std::int64_t done, std::int64_t total);
+  void show(std::int64_t done, std::int64_t total, const std::string& note = "");
 
  private:
   std::string title_;
+  std::int64_t begun_;
   bool terminal_;
   bool shown_ = false;
   std::chrono::steady_clock::time_point begin_, last_;
@@ -223,5 +228,7 @@ void add_eval(CLI::App& app);
 void add_calibrate(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_prune(CLI::App& app);
+void add_finetune(CLI::App& app);
+void add_train(CLI::App& app);
 
 }  // namespace tool

@@ -37,6 +37,8 @@ int main(int argc, char** argv) {
     tool::add_calibrate(app);
     tool::add_merge(app);
     tool::add_prune(app);
+    tool::add_finetune(app);
+    tool::add_train(app);
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) throw tool::UsageError("a subcommand is required");
     return end_of_output();
