@@ -65,12 +65,13 @@ struct GemmShape {
 };
 
 template <std::ptrdiff_t... I, class Function>
-inline void unrolled(std::integer_sequence<std::ptrdiff_t, I...>, Function&& function) noexcept {
+[[gnu::always_inline]] inline void unrolled(std::integer_sequence<std::ptrdiff_t, I...>,
+                                            Function&& function) noexcept {
   (function(std::integral_constant<std::ptrdiff_t, I>{}), ...);
 }
 
 template <std::ptrdiff_t N, class Function>
-inline void unrolled(Function&& function) noexcept {
+[[gnu::always_inline]] inline void unrolled(Function&& function) noexcept {
   unrolled(std::make_integer_sequence<std::ptrdiff_t, N>{}, function);
 }
 
@@ -101,12 +102,15 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
   constexpr std::ptrdiff_t lanes = Shape::lanes;
   B sum[Rows][Vectors];
   if (tile.partial != nullptr) {
-    unrolled<Rows>([&](auto i) {
-      unrolled<Vectors>(
-          [&](auto j) { sum[i][j] = B::load_aligned(tile.partial + i * Shape::columns + j * lanes); });
+    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+      unrolled<Vectors>([&](auto j) __attribute__((always_inline)) {
+        sum[i][j] = B::load_aligned(tile.partial + i * Shape::columns + j * lanes);
+      });
     });
   } else {
-    unrolled<Rows>([&](auto i) { unrolled<Vectors>([&](auto j) { sum[i][j] = B(T(0)); }); });
+    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+      unrolled<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = B(T(0)); });
+    });
   }
   // Two pointers into A, so that the multiples of the stride fit the registers for addresses.
   constexpr std::ptrdiff_t half = (Shape::rows + 1) / 2;
@@ -119,23 +123,26 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
   const std::ptrdiff_t depth = tile.depth;
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     B row[Vectors];
-    unrolled<Vectors>([&](auto j) { row[j] = B::load_aligned(w + j * lanes); });
+    unrolled<Vectors>([&](auto j)
+                          __attribute__((always_inline)) { row[j] = B::load_aligned(w + j * lanes); });
     prefetch(next);
-    unrolled<Rows>([&](auto i) {
+    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
       const B factor((i < half ? upper : lower)[i % half * stride + k]);
-      unrolled<Vectors>([&](auto j) { sum[i][j] = multiply_add<Arch, T>(factor, row[j], sum[i][j]); });
+      unrolled<Vectors>([&](auto j) __attribute__((always_inline)) {
+        sum[i][j] = multiply_add<Arch, T>(factor, row[j], sum[i][j]);
+      });
     });
     w += Shape::columns;
     next += step;
   }
-  unrolled<Vectors>([&](auto j) {
+  unrolled<Vectors>([&](auto j) __attribute__((always_inline)) {
     if (tile.bias != nullptr) {
       const B bias = B::load_unaligned(tile.bias + j * lanes);
-      unrolled<Rows>([&](auto i) { sum[i][j] += bias; });
+      unrolled<Rows>([&](auto i) __attribute__((always_inline)) { sum[i][j] += bias; });
     }
     if (tile.scale != nullptr || tile.residual != nullptr) {
       const B scale = tile.scale != nullptr ? B::load_unaligned(tile.scale + j * lanes) : B(T(1));
-      unrolled<Rows>([&](auto i) {
+      unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
         B residual(T(0));
         if (tile.residual != nullptr) {
           residual = B::load_unaligned(tile.residual + i * tile.residual_stride + j * lanes);
@@ -143,7 +150,9 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
         sum[i][j] = multiply_add<Arch, T>(sum[i][j], scale, residual);
       });
     }
-    unrolled<Rows>([&](auto i) { sum[i][j].store_unaligned(tile.c + i * tile.c_stride + j * lanes); });
+    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+      sum[i][j].store_unaligned(tile.c + i * tile.c_stride + j * lanes);
+    });
   });
 }
 
