@@ -155,8 +155,8 @@ TEST_CASE("calibrating while pruning and pruning by the calibration's file are t
   Calibrated at;
   at.prune("--rate", "0.5", "--threads", "1");
   const json by_file = read_json(at.report);
-  require_tool("prune", at.model, "--calibrate", at.data, "--rate", "0.5", "--out", at / "direct.safetensors",
-               "--json", at.report, "--threads", "3");
+  require_tool("prune", at.model, "--calibrate", at.data, "--rate", "0.5", "--method", "vbp", "--out",
+               at / "direct.safetensors", "--json", at.report, "--threads", "3");
   const json direct = read_json(at.report);
   CHECK(direct["blocks"] == by_file["blocks"]);
   CHECK(direct["calibration_images"] == 26);
@@ -164,8 +164,8 @@ TEST_CASE("calibrating while pruning and pruning by the calibration's file are t
 
   require_tool("calibrate", at.model, "--data", at.data, "--limit", "5", "--out", at.statistics);
   at.prune("--rate", "0.5");
-  require_tool("prune", at.model, "--calibrate", at.data, "--limit", "5", "--rate", "0.5", "--out",
-               at / "direct.safetensors", "--json", at.report);
+  require_tool("prune", at.model, "--calibrate", at.data, "--limit", "5", "--rate", "0.5", "--method", "vbp",
+               "--out", at / "direct.safetensors", "--json", at.report);
   CHECK(read_json(at.report)["calibration_images"] == 5);
   CHECK(read_text(at / "direct.safetensors") == read_text(at.out));
 }
