@@ -1,4 +1,5 @@
 #include <initializer_list>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -156,6 +157,212 @@ TEST_CASE("options that may be repeated take one value at a time", "[refusal]") 
   require_tool("info", "--set", "num_heads=3", at.model);
   require_tool("prune", "--exclude", "blocks.0", at.model, "--statistics", at.statistics, "--rate", "0.1",
                "--out", at.out);
+}
+
+TEST_CASE("what is no model is refused by every subcommand", "[refusal]") {
+  Refusals at;
+  const std::string bytes = read_text(at.model);
+  std::vector<std::pair<std::string, std::string>> files{
+      {(at / "missing").string(), "cannot be read: No such file or directory"},
+      {at.data.string(), "is a folder, not a file"},
+      {"/dev/null", "is not a regular file"},
+      {at.statistics, "holds no Vision Transformer"}};
+  const auto add = [&](const std::string& name, const std::string& reason) {
+    files.emplace_back((at / name).string(), reason);
+    return at / name;
+  };
+  REQUIRE(::mkfifo(add("pipe", "is not a regular file").c_str(), 0600) == 0);
+  fs::create_symlink("circle", add("circle", "cannot be read: Too many levels of symbolic links"));
+  write_text(add("empty", "too short"), "");
+  write_text(add("words", "no safetensors file"), "This is no model, whatever its name says.\n");
+  write_text(add("cut header", "no safetensors file"), bytes.substr(0, 500));
+  write_text(add("cut data", "its data ends at byte"), bytes.substr(0, bytes.size() - 1));
+  write_text(add("more", "1 bytes behind the last tensor belong to none"), bytes + "x");
+  write_text(add("endless header", "a header of 18446744073709551615 bytes"),
+             std::string(8, '\xff') + bytes.substr(8));
+  const auto alter = [&](const std::string& name, const std::string& reason, auto&& change) {
+    RawModel raw(at.model);
+    change(raw);
+    raw.write(add(name, reason));
+  };
+  const std::string fc1 = "blocks.1.mlp.fc1.weight";
+  alter("nan", "the tensor " + fc1 + " holds NaN or infinite values", [&](RawModel& raw) {
+    std::vector<float> values = raw.values(fc1);
+    values[100] = std::numeric_limits<float>::quiet_NaN();
+    raw.set_values(fc1, values);
+  });
+  alter("infinite", "holds NaN or infinite values",
+        [&](RawModel& raw) { raw.fill("head.bias", std::numeric_limits<float>::infinity()); });
+  alter("transposed", "the tensor " + fc1 + " has the shape [24,48], not [24,24]", [&](RawModel& raw) {
+    raw.header[fc1]["shape"] = {24, 48};
+  });
+  alter("flat", "the tensor " + fc1 + " has the shape [1152]",
+        [&](RawModel& raw) { raw.header[fc1]["shape"] = {48 * 24}; });
+  alter("integers", "is of type I32, not floating point",
+        [&](RawModel& raw) { raw.header["norm.weight"]["dtype"] = "I32"; });
+  alter("overlapping", "its data overlaps another tensor's", [&](RawModel& raw) {
+    raw.header["blocks.1.norm2.bias"]["data_offsets"] = raw.header["blocks.1.norm1.bias"]["data_offsets"];
+  });
+  alter("incomplete", "the tensor blocks.1.norm1.weight is missing", [&](RawModel& raw) {
+    raw.header["mask_token"] = raw.header["blocks.1.norm1.weight"];
+    raw.header.erase("blocks.1.norm1.weight");
+  });
+  alter("another architecture", "holds no Vision Transformer: neither patch_embed.proj.weight (timm) nor",
+        [&](RawModel& raw) {
+          raw.header["stem.conv.weight"] = raw.header["patch_embed.proj.weight"];
+          raw.header.erase("patch_embed.proj.weight");
+        });
+  alter("gated", "gated MLP (SwiGLU), which is not supported", [&](RawModel& raw) {
+    raw.header["blocks.0.mlp.w12.weight"] = raw.header[fc1];
+    raw.header.erase(fc1);
+  });
+  alter("heads", "num_heads in the metadata: \"7\" heads do not divide a width of 24",
+        [](RawModel& raw) { raw.metadata()["num_heads"] = "7"; });
+  alter("size", "image_size is \"20\" (metadata), but pos_embed has 17 rows",
+        [](RawModel& raw) { raw.metadata()["image_size"] = "20"; });
+  alter("classes", "there are 1 class_names (metadata) for 7 classes",
+        [](RawModel& raw) { raw.metadata()["class_names"] = R"(["one"])"; });
+  at.take_as_given();
+  for (const auto& [path, reason] : files) {
+    at.check({"info", path, "--json", at.report}, 1, {path + ": ", reason});
+    at.check({"eval", path, "--data", at.data.string(), "--json", at.report}, 1, {path + ": ", reason});
+    at.check({"calibrate", path, "--data", at.data.string(), "--out", at.out}, 1, {path + ": ", reason});
+    at.check({"prune", path, "--statistics", at.statistics, "--rate", "0.5", "--out", at.out}, 1,
+             {path + ": ", reason});
+  }
+}
+
+TEST_CASE("configuration files that contradict the weights are refused", "[refusal]") {
+  Refusals at;
+  const fs::path folder = at / "hf", config = folder / "config.json",
+                 images = folder / "preprocessor_config.json";
+  fs::copy(kGolden / "hf" / "vit", folder);
+  const std::string model = (folder / "model.safetensors").string();
+  const auto check = [&](const fs::path& file, const json& change, const fs::path& blamed,
+                         const std::string& reason) {
+    const std::string text = read_text(file);
+    json changed = json::parse(text);
+    changed.update(change);
+    INFO(change.dump());
+    write_text(file, changed.dump());
+    at.take_as_given();
+    at.check({"info", model, "--json", at.report}, 1, {blamed.string() + ": ", reason});
+    at.check({"calibrate", model, "--data", at.data.string(), "--out", at.out}, 1,
+             {blamed.string() + ": ", reason});
+    write_text(file, text);
+  };
+  check(config, {{"hidden_size", 32}}, model, "dim is \"32\" (config.json)");
+  check(config, {{"num_attention_heads", 5}}, config, "\"5\" heads do not divide a width of 24");
+  check(config, {{"num_attention_heads", "two"}}, config, "num_heads");
+  check(config, {{"num_hidden_layers", 12}}, model, "depth is \"12\" (config.json)");
+  check(config, {{"intermediate_size", 96}}, model, "hidden_widths is \"96\" (config.json)");
+  check(config, {{"image_size", 224}}, model, "image_size is \"224\" (config.json)");
+  check(config, {{"layer_norm_eps", 2}}, config, "layer_norm_eps");
+  check(config, {{"hidden_act", "relu"}}, config, "\"relu\" is not supported");
+  check(config, {{"id2label", {{"0", "cat"}}}}, model, "num_classes is \"1\" (config.json)");
+  check(images, {{"image_std", {0.5, 0.0, 0.5}}}, images, "not positive");
+  check(images, {{"size", {{"height", 16}, {"width", 32}}}}, images, "size names no square");
+  check(images, {{"resample", 17}}, images, "interpolation");
+  for (const char* text : {"", "{", "[]", "null"}) {
+    write_text(config, text);
+    at.take_as_given();
+    at.check({"info", model}, 1, {config.string() + ": is no JSON object"});
+  }
+}
+
+TEST_CASE("a model whose numbers overflow is named", "[refusal]") {
+  Refusals at;
+  // Each weight is finite, their sums are not.
+  RawModel raw(at.model);
+  raw.fill("blocks.1.mlp.fc1.weight", 3e38F);
+  raw.write(at.model);
+  at.take_as_given();
+  const std::string model = at.model.string(), data = at.data.string();
+  at.check({"calibrate", model, "--data", data, "--out", at.out}, 1,
+           {model + ": blocks.1: feature 0 of sample 0 is"});
+  at.check({"prune", model, "--calibrate", data, "--rate", "0.5", "--out", at.out}, 1,
+           {model + ": blocks.1: "});
+  at.check({"eval", model, "--data", data, "--json", at.report}, 1,
+           {model + ": its output for ", "is not finite"});
+}
+
+TEST_CASE("what is no calibration of the model is refused", "[refusal]") {
+  Refusals at;
+  RawModel raw(at.model);
+  raw.fill("norm.bias", 0.125F);
+  raw.write(at / "other.safetensors");
+  const std::string other = (at / "other.stats").string(), cut = (at / "cut.stats").string();
+  const std::string cropped = (at / "cropped.stats").string();
+  require_tool("calibrate", at / "other.safetensors", "--data", at.data, "--out", other);
+  require_tool("calibrate", at.model, "--data", at.data, "--set", "crop_pct=1", "--out", cropped);
+  const std::string bytes = read_text(at.statistics);
+  write_text(cut, bytes.substr(0, bytes.size() - 1));
+  at.take_as_given();
+  for (const auto& [path, reason] :
+       {std::pair(other, std::string("holds the statistics of another model")),
+        std::pair(cropped, std::string("was made with another preprocessing")),
+        std::pair(cut, std::string("its data")),
+        std::pair(at.model.string(), std::string("is not a calibration file of vbp")),
+        std::pair(at.data.string(), std::string("is a folder, not a file")),
+        std::pair((at / "missing").string(), std::string("cannot be read: No such file"))}) {
+    at.check({"prune", at.model.string(), "--statistics", path, "--rate", "0.5", "--out", at.out}, 1,
+             {path + ": ", reason});
+  }
+  at.check({"merge", at.statistics, cut, "--out", at.out}, 1, {cut + ": "});
+}
+
+TEST_CASE("folders without images are refused", "[refusal]") {
+  Refusals at;
+  const std::string model = at.model.string(), empty = (at / "empty").string(), file = (at / "file").string();
+  const std::string missing = (at / "missing").string(), hollow = (at / "hollow").string();
+  fs::create_directory(empty);
+  for (int label = 0; label < 7; ++label)
+    fs::create_directories(fs::path(hollow) / ("class " + std::to_string(label)));
+  write_text(fs::path(hollow) / "class 0" / "notes.txt", "no image");
+  write_text(file, "no folder");
+  fs::rename(at.data / "class 6", at / "calibration");
+  at.take_as_given();
+  for (const auto& [folder, reason] :
+       {std::pair(empty, std::string("no ")), std::pair(hollow, std::string("no images")),
+        std::pair(file, std::string("not a folder")), std::pair(missing, std::string("no such folder"))}) {
+    at.check({"eval", model, "--data", folder, "--json", at.report}, 1, {folder + ": ", reason});
+    at.check({"calibrate", model, "--data", folder, "--out", at.out}, 1, {folder + ": ", reason});
+    at.check({"prune", model, "--calibrate", folder, "--rate", "0.5", "--out", at.out}, 1,
+             {folder + ": ", reason});
+    at.check(at.prune({"--rate", "0.5", "--evaluate", folder}), 1, {folder + ": ", reason});
+  }
+  // A model without a head has no answer to be right.
+  RawModel raw(at.model);
+  for (const char* name : {"head.weight", "head.bias"}) {
+    raw.replace(name, {0}, {});
+    raw.header.erase(name);
+  }
+  for (const char* key : {"num_classes", "class_names"}) raw.metadata().erase(key);
+  const std::string headless = raw.write(at / "headless.safetensors").string();
+  at.take_as_given();
+  at.check({"eval", headless, "--data", at.data.string()}, 1, {headless + ": has no classification head"});
+}
+
+TEST_CASE("files that may not be read are refused", "[refusal]") {
+  if (::geteuid() == 0) {
+    WARN("skipped: permissions do not bind the superuser");
+    return;
+  }
+  Refusals at;
+  const fs::path copy = at / "copy.safetensors", folder = at.data / "class 3",
+                 image = at.data / "class 0" / "a.png";
+  fs::copy_file(at.model, copy);
+  fs::copy_file(kGolden / "images" / "png_rgb.png", image);
+  fs::permissions(copy, fs::perms::none);
+  check_refusal(run_tool("info", copy), 1, {copy.string() + ": cannot be read: Permission denied"});
+  fs::permissions(image, fs::perms::none);
+  const Outcome outcome = run_tool("eval", at.model, "--data", at.data);
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err == "vbp: left out: " + image.string() + ": cannot be read: Permission denied\n");
+  fs::permissions(folder, fs::perms::none);
+  check_refusal(run_tool("eval", at.model, "--data", at.data), 1,
+                {folder.string() + ": cannot read folder: "});
+  fs::permissions(folder, fs::perms::owner_all);
 }
 
 TEST_CASE("images of which none can be decoded are refused", "[refusal]") {
