@@ -53,7 +53,6 @@ template <class Arch, class T>
 void attention_head_backward(const T* q, const T* k, const T* v, std::ptrdiff_t stride, std::ptrdiff_t tokens,
                              std::ptrdiff_t head_dim, T scale, const T* g, std::ptrdiff_t g_stride, T* dq,
                              T* dk, T* dv, T* scratch) noexcept {
-  constexpr std::ptrdiff_t width = GemmShape<Arch, T>::columns;
   constexpr std::ptrdiff_t block = kBackwardRows<Arch, T>;
   const std::ptrdiff_t score_stride = round_to_panel<Arch, T>(tokens);
   const std::ptrdiff_t dim_panels = round_to_panel<Arch, T>(head_dim);
