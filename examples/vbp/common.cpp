@@ -122,6 +122,11 @@ std::vector<fs::path> files_of(const ModelOptions& options) {
   return {options.file, folder / "config.json", folder / "preprocessor_config.json"};
 }
 
+bool same_file(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error) || fs::equivalent(a, b, error);
+}
+
 void require_writable(const fs::path& out, const fs::path& json) {
   for (const fs::path& path : {out, json}) {
     if (path.empty()) continue;
@@ -130,10 +135,7 @@ void require_writable(const fs::path& out, const fs::path& json) {
     if (!fs::is_directory(folder, error)) throw vbp::FileError(path.string(), "its folder does not exist");
     const vbp::io::AtomicFile attempt(path);
   }
-  if (out.empty() || json.empty()) return;
-  std::error_code error;
-  const bool same_name = fs::weakly_canonical(out, error) == fs::weakly_canonical(json, error);
-  if (same_name || fs::equivalent(out, json, error)) {
+  if (!out.empty() && !json.empty() && same_file(out, json)) {
     throw vbp::FileError(json.string(), "cannot be the file of both --out and --json");
   }
 }

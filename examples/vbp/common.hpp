@@ -80,6 +80,9 @@ vbp::VitCheckpoint load(const ModelOptions& options);
 /// The files that loading this model reads.
 std::vector<std::filesystem::path> files_of(const ModelOptions& options);
 
+/// Whether two names are of the same file, which need not exist yet.
+bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
+
 /// The files that a subcommand is to write, --out and --json; an empty name is none. What can be told before
 /// the work is: throws FileError unless each can be created where it shall be and they are not the same file.
 void require_writable(const std::filesystem::path& out, const std::filesystem::path& json);

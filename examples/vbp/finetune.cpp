@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <memory>
 
 #include "training.hpp"
@@ -16,7 +17,7 @@ void run(FinetuneOptions options) {
   vbp::VitCheckpoint student = load(options.model);
   student.require_complete();
   std::optional<vbp::VitCheckpoint> teacher;
-  std::vector<std::string> inputs{options.model.file};
+  std::vector<std::filesystem::path> inputs = files_of(options.model);
   if (options.teacher.empty()) {
     options.command.training.loss = {};
   } else {
@@ -30,7 +31,7 @@ void run(FinetuneOptions options) {
         teacher->preprocessing.std != student.preprocessing.std) {
       throw vbp::FileError(options.teacher, "wants images of another mean or deviation than the student");
     }
-    inputs.push_back(options.teacher);
+    for (const std::filesystem::path& file : files_of(files)) inputs.push_back(file);
   }
   run_training(std::move(student), teacher, options.command, inputs);
 }

@@ -113,14 +113,16 @@ Files files_of(const TrainCommand& command) {
 }
 
 /// Throws unless all can be written, differ, and are none of the inputs.
-void require_all_writable(const Files& files, const std::vector<std::string>& inputs) {
-  const fs::path* all[] = {&files.out, &files.state, &files.log, &files.curve};
-  for (const fs::path* file : all) {
-    for (const std::string& input : inputs) require_writable(*file, input);
-    for (const fs::path* other : all) {
-      if (file != other && *file == *other) throw vbp::FileError(file->string(), "would be written twice");
+void require_all_writable(const Files& files, const fs::path& json, const std::vector<fs::path>& inputs) {
+  std::vector<fs::path> all{files.out, files.state, files.log, files.curve};
+  if (!json.empty()) all.push_back(json);
+  for (auto file = all.begin(); file != all.end(); ++file) {
+    require_writable(*file, {});
+    for (auto other = all.begin(); other != file; ++other) {
+      if (same_file(*file, *other)) throw vbp::FileError(file->string(), "would be written twice");
     }
   }
+  require_not_read(all, inputs);
 }
 
 /// Everything that the weights of a run depend on, to be compared when it is resumed.
@@ -315,16 +317,12 @@ std::vector<vbp::io::ImageEntry> shuffled(std::vector<vbp::io::ImageEntry> image
 }
 
 /// Content of the validation images, so that training on one is noticed.
-std::unordered_set<std::string> content_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> hashes;
+std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::unordered_set<std::string> contents;
   for (const vbp::io::ImageEntry& image : images) {
-    try {
-      hashes.insert(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
-    } catch (const vbp::FileError&) {
-      // The evaluation reports it.
-    }
+    if (auto content = content_of(image)) contents.insert(std::move(*content));
   }
-  return hashes;
+  return contents;
 }
 
 class Run {
@@ -335,7 +333,7 @@ class Run {
     images_ = evaluation_images(checkpoint_, command.data, command.limit);
     if (!command.validate.empty()) {
       validation_ = evaluation_images(checkpoint_, command.validate, command.validate_limit);
-      validation_content_ = content_of(validation_);
+      validation_content_ = contents_of(validation_);
     }
     settings_ = settings_of(command, checkpoint_, teacher, images_);
     trainer_.emplace(checkpoint_.model, teacher ? &teacher->model : nullptr, command.training,
@@ -443,7 +441,7 @@ class Run {
       }
     }
     images_per_second_ = static_cast<double>(seen) / std::max(seconds_, 1e-9);
-    if (skipped_.failures.empty()) skipped_.failures = stream.failures();
+    if (failures_.empty()) failures_ = stream.failures();
     if (trainer_->progress().images == 0) throw vbp::Error("not one of the training images could be decoded");
   }
 
@@ -507,10 +505,11 @@ class Run {
     json["threads"] = thread_count(command_.run);
     json["bytes"] = trainer_->bytes();
     json["last_epoch"] = last_;
-    report_skipped(skipped_, json);
+    report_failures(failures_, json);
     command_.json.write(json);
-    std::cout << "written: " << files_.out.string() << ", " << files_.log.string() << ", "
-              << files_.curve.string() << '\n';
+    std::cout << left_out(failures_.size()) << "written: "
+              << printable(files_.out.string() + ", " + files_.log.string() + ", " + files_.curve.string())
+              << '\n';
   }
 
   TrainCommand command_;
@@ -522,7 +521,7 @@ class Run {
   std::optional<vbp::Trainer> trainer_;
   std::optional<Log> log_;
   std::unique_ptr<ProgressBar> bar_;
-  Skipped skipped_;
+  std::vector<vbp::io::ImageFailure> failures_;
   Json last_;
   double seconds_ = 0.0;
   double images_per_second_ = 0.0;
@@ -531,7 +530,7 @@ class Run {
 }  // namespace
 
 void run_training(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckpoint>& teacher,
-                  const TrainCommand& command, const std::vector<std::string>& inputs) {
+                  const TrainCommand& command, const std::vector<fs::path>& inputs) {
   TrainCommand checked = command;
   vbp::TrainingOptions& training = checked.training;
   training.batch = checked.run.batch;
@@ -542,8 +541,7 @@ void run_training(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckp
   checked.augmentation.validate();
   if (checked.memory) return show_memory(student, teacher, checked);
   const Files files = files_of(checked);
-  require_all_writable(files, inputs);
-  if (!checked.json.file.empty()) require_writable(checked.json.file, files.out);
+  require_all_writable(files, checked.json.file, inputs);
   Run(std::move(student), teacher, checked, files).run();
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 /// What finetune and train share: the options of a run, and the run.
 
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common.hpp"
 #include "vbp/io/augmentation.hpp"
@@ -36,6 +38,6 @@ struct TrainCommand {
 /// Trains `student`, by `teacher` where there is one, and writes it; `inputs` are files that must not be
 /// overwritten. With --memory it only says what the run would take.
 void run_training(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckpoint>& teacher,
-                  const TrainCommand& command, const std::vector<std::string>& inputs);
+                  const TrainCommand& command, const std::vector<std::filesystem::path>& inputs);
 
 }  // namespace tool
