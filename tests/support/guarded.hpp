@@ -17,8 +17,9 @@ namespace vbp_test {
 using vbp::Index;
 
 /// rows x columns values whose rows lie columns + gap elements apart, the first one `offset` elements behind
-/// a 64-byte boundary. Before, behind and between the rows lie NaNs of a pattern of their own: a kernel that
-/// computes with one gives NaN, and intact() tells whether one was overwritten.
+/// a 64-byte boundary. Before, behind and between the rows lie NaNs of a pattern that no other matrix has (a
+/// NaN keeps its pattern through a kernel): who computes with one gets NaN, and intact() tells of
+/// overwriting.
 template <class T>
 class GuardedMatrix {
  public:
@@ -28,7 +29,7 @@ class GuardedMatrix {
         stride_(columns + gap),
         begin_(kMargin + offset),
         buffer_(begin_ + rows * stride_ + kMargin) {
-    std::fill_n(buffer_.data(), buffer_.size(), std::bit_cast<T>(kGuard));
+    std::fill_n(buffer_.data(), buffer_.size(), std::bit_cast<T>(guard_));
   }
 
   Index rows() const noexcept { return rows_; }
@@ -66,18 +67,21 @@ class GuardedMatrix {
     for (Index i = 0; i < buffer_.size(); ++i) {
       const Index place = i - begin_;
       const bool inside = place >= 0 && place < rows_ * stride_ && place % stride_ < columns_;
-      if (!inside && std::bit_cast<Bits>(buffer_.data()[i]) != kGuard) return false;
+      if (!inside && std::bit_cast<Bits>(buffer_.data()[i]) != guard_) return false;
     }
     return true;
   }
 
  private:
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  static constexpr Bits kGuard = sizeof(T) == 4 ? Bits{0x7fc0beef} : static_cast<Bits>(0x7ff80000deadbeefU);
+  static constexpr Bits kQuietNan =
+      sizeof(T) == 4 ? Bits{0x7fc00000} : static_cast<Bits>(0x7ff8000000000000U);
+  static inline Bits made_ = 0;
   // A whole number of cache lines, and wider than any vector.
   static constexpr Index kMargin = 64;
 
   Index rows_, columns_, stride_, begin_;
+  Bits guard_ = kQuietNan | (++made_ & 0xffff);
   vbp::AlignedBuffer<T> buffer_;
 };
 

@@ -27,10 +27,10 @@ struct Shape {
 
 template <class T>
 GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const Shape& shape, int threads = 1) {
-  GuardedMatrix<T> out(shape.rows(), shape.dim(), 0, 1);
+  GuardedMatrix<T> out(shape.rows(), shape.dim(), shape.tokens % 4, 1);
   kernels::Workspace<T> workspace(threads);
   kernels::attention(qkv.data(), shape.images, shape.tokens, shape.heads, shape.head_dim, out.data(),
-                     workspace);
+                     out.stride(), workspace);
   CHECK(out.intact());
   return out;
 }
@@ -136,6 +136,19 @@ TEMPLATE_TEST_CASE("an image attends to itself alone, to the bit", "[kernels][at
   second.assign(qkv.values().bottomRows(21));
   const Matrix<TestType> expected = attend(second, one).values();
   CHECK(Matrix<TestType>(attend(qkv, both).values().bottomRows(21)) == expected);
+}
+
+TEMPLATE_TEST_CASE("attention writes dense rows where no stride is given", "[kernels][attention]", float,
+                   double) {
+  vbp::Random random(9);
+  const Shape shape{2, 7, 2, 5};
+  GuardedMatrix<TestType> qkv(shape.rows(), 3 * shape.dim());
+  qkv.fill(random);
+  GuardedMatrix<TestType> out(shape.rows(), shape.dim());
+  kernels::Workspace<TestType> workspace(1);
+  kernels::attention(qkv.data(), 2, 7, 2, 5, out.data(), workspace);
+  CHECK(out.values() == attend(qkv, shape).values());
+  CHECK(out.intact());
 }
 
 TEMPLATE_TEST_CASE("attention to a single token is its value", "[kernels][attention]", float, double) {
