@@ -140,12 +140,14 @@ void run(const PruneOptions& options) {
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
+  // What is kept of the sum that the criterion ranks by: the variance, where that is the criterion.
+  const std::string kept_of = method.criterion == "variance" ? "variance" : "score";
   report["blocks"] = Json::array();
   for (const vbp::PruningPlan::Block& block : plan.blocks) {
     report["blocks"].push_back({{"name", block.name},
                                 {"width_before", block.width},
                                 {"width_after", block.kept_width()},
-                                {"variance_kept", block.score_kept}});
+                                {kept_of + "_kept", block.score_kept}});
   }
   report["compensated"] = compensated.steps;
   Skipped skipped = calibration.skipped;
@@ -163,7 +165,7 @@ void run(const PruneOptions& options) {
               << pruner_options.multiple << " allows no more)";
   }
   std::cout << "\n\n";
-  Table blocks({"block", "before", "after", "variance kept"});
+  Table blocks({"block", "before", "after", kept_of + " kept"});
   for (const vbp::PruningPlan::Block& block : plan.blocks) {
     blocks.add({block.name, std::to_string(block.width), std::to_string(block.kept_width()),
                 fixed(100.0 * block.score_kept, 1) + " %"});
