@@ -160,7 +160,8 @@ TEST_CASE("what cannot be fine-tuned is refused and nothing is written", "[finet
                 {"--teacher"});
   check_refusal(at.run("--log", at.out), 1, {"written twice"});
   check_refusal(at.run("--lr", "-1"), 1, {"learning rate"});
-  check_refusal(at.run("--mixup", "2"), 1, {"mixup"});
+  check_refusal(run_tool("finetune", at.student, "--data", at.data, "--out", at.out, "--mixup", "-1"), 1,
+                {"mixup"});
   check_refusal(at.run("--flip", "1.5"), 1, {"probability"});
   check_refusal(at.run("--temperature", "0"), 1, {"temperature"});
   check_refusal(at.run("--epochs", "0"), 2, {"--epochs"});

@@ -48,10 +48,12 @@ Matrix<T> observe_hidden(Inference<T>& inference, const MatrixView<T>& images,
                          std::span<Covariance<float>> covariances = {}) {
   const VitConfig& config = inference.config();
   const auto depth = static_cast<std::size_t>(config.depth());
-  if (statistics.size() != depth || (!covariances.empty() && covariances.size() != depth)) {
-    throw ShapeError("statistics of " + std::to_string(statistics.size()) + " blocks and covariances of " +
-                     std::to_string(covariances.size()) + " for a model of " + std::to_string(depth));
-  }
+  const auto require_depth = [depth](const char* what, std::size_t count) {
+    if (count == depth) return;
+    throw ShapeError(what + std::to_string(count) + " blocks for a model of " + std::to_string(depth));
+  };
+  require_depth("statistics of ", statistics.size());
+  if (!covariances.empty()) require_depth("covariances of ", covariances.size());
   for (std::size_t i = 0; i < depth; ++i) {
     if (statistics[i].features() == config.hidden_widths[i]) continue;
     throw ShapeError(VisionTransformer<T>::block_name(static_cast<Index>(i)) + ": statistics of " +

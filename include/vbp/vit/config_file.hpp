@@ -115,9 +115,9 @@ inline VitCheckpoint load_vit_config(const std::filesystem::path& path,
   for (const auto& [key, value] : json->items()) take(texts, key, value);
   for (const SettingTexts* source : {&std::as_const(texts), &options}) {
     for (const auto& [key, value] : *source) {
-      const bool known =
-          std::find(kVitKeys.begin(), kVitKeys.end(), key) != kVitKeys.end() ||
-          std::any_of(kParts.begin(), kParts.end(), [&](const Part& part) { return part.first == key; });
+      const bool known = std::find(kVitKeys.begin(), kVitKeys.end(), key) != kVitKeys.end() ||
+                         std::any_of(kParts.begin(), kParts.end(),
+                                     [&name = key](const Part& part) { return part.first == name; });
       if (!known) throw FileError(path.string(), "there is no configuration value " + quote(key));
     }
   }
