@@ -339,7 +339,8 @@ void gemm_panel(const GemmOperands<T>& product, const Tiling<Arch, T>& tiling, s
     for (std::ptrdiff_t index = begin; index < end; ++index) {
       const std::ptrdiff_t first = tiling.first_row(index);
       const std::ptrdiff_t rows = tiling.first_row(index + 1) - first;
-      T* const partial = sums + (index - begin) * Shape::rows * Shape::columns;
+      // A product of one slice has no sums in between, and no memory for them.
+      T* const partial = slices.count > 1 ? sums + (index - begin) * Shape::rows * Shape::columns : nullptr;
       Tile<T> tile = {.a = product.a + first * product.a_stride + first_depth,
                       .a_stride = product.a_stride,
                       .w = w,
