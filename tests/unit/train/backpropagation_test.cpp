@@ -57,7 +57,9 @@ bool same_bits(const VisionTransformer<T>& a, const VisionTransformer<T>& b) {
 }  // namespace
 
 TEST_CASE("the gradient of every parameter is that of finite differences") {
-  for (const auto& [name, config] : vbp_test::tiny_vits()) {
+  for (const auto& [variant, config] : vbp_test::tiny_vits()) {
+    // A reference of its own, since clang 14 captures no structured binding.
+    const auto& name = variant;
     const auto model = draw_vit<double>(config, 1);
     const Matrix<double> images = draw_matrix<double>(3, config.image_elements(), 2);
     const Matrix<double> weights = draw_matrix<double>(3, config.outputs(), 3);
