@@ -27,6 +27,7 @@
 #include "vbp/kernels/layer_norm_backward.hpp"
 #include "vbp/kernels/moments.hpp"
 #include "vbp/kernels/norm.hpp"
+#include "vbp/kernels/peak.hpp"
 #include "vbp/kernels/reference.hpp"
 #include "vbp/kernels/reference_backward.hpp"
 #include "vbp/kernels/softmax.hpp"

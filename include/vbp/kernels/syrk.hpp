@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
-#include "vbp/kernels/detail/syrk.hpp"
 
 namespace vbp::kernels {
 
@@ -24,14 +24,20 @@ class PackedDeviations {
                    ThreadPool& pool)
       : rows_(rows),
         columns_(columns),
-        packed_(panels() * kPanel * rows),
+        packed_(panels() * kernels_.deviation_panel * rows),
         sum_(Vector<double>::Zero(columns)),
         largest_(Vector<T>::Zero(columns)) {
     pool.parallel_for(panels(), [&](Index panel) {
-      const Index first = panel * kPanel;
-      detail::pack_shifted<DefaultArch>(samples + first, rows_, stride, present(panel), shift + first,
-                                        packed_.data() + first * rows_, sum_.data() + first,
-                                        largest_.data() + first);
+      const Index first = panel * kernels_.deviation_panel;
+      const auto pack = [&](const auto& kernel) {
+        kernel(samples + first, rows_, stride, present(panel), shift + first, packed_.data() + first * rows_,
+               sum_.data() + first, largest_.data() + first);
+      };
+      if constexpr (std::is_same_v<S, float>) {
+        pack(kernels_.pack_shifted_of_float);
+      } else {
+        pack(kernels_.pack_shifted_of_double);
+      }
     });
   }
 
@@ -55,18 +61,22 @@ class PackedDeviations {
       while (right * (right + 1) / 2 > pair) --right;
       while ((right + 1) * (right + 2) / 2 <= pair) ++right;
       const Index left = pair - right * (right + 1) / 2;
-      detail::add_panel_products<DefaultArch, T>(
-          packed_.data() + left * kPanel * rows_, packed_.data() + right * kPanel * rows_, rows_,
-          present(left), present(right), products + left * kPanel * stride + right * kPanel, stride);
+      const Index width = kernels_.deviation_panel;
+      kernels_.add_panel_products(packed_.data() + left * width * rows_,
+                                  packed_.data() + right * width * rows_, rows_, present(left),
+                                  present(right), products + left * width * stride + right * width, stride);
     });
   }
 
  private:
-  static constexpr Index kPanel = detail::SyrkShape<DefaultArch, T>::columns;
+  Index panels() const noexcept {
+    return (columns_ + kernels_.deviation_panel - 1) / kernels_.deviation_panel;
+  }
+  Index present(Index panel) const noexcept {
+    return std::min(kernels_.deviation_panel, columns_ - panel * kernels_.deviation_panel);
+  }
 
-  Index panels() const noexcept { return (columns_ + kPanel - 1) / kPanel; }
-  Index present(Index panel) const noexcept { return std::min(kPanel, columns_ - panel * kPanel); }
-
+  const KernelTable<T>& kernels_ = table<T>();
   Index rows_;
   Index columns_;
   AlignedBuffer<T> packed_;

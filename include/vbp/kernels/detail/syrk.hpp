@@ -17,11 +17,12 @@ struct SyrkShape {
   static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
   /// Three registers wide: each broadcast feeds three multiply-adds.
   static constexpr std::ptrdiff_t columns = 3 * lanes;
-  /// 8 x 3 accumulators of 32 registers, 4 x 3 of 16; AArch64 has 32 narrow ones.
+  /// 8 x 3 accumulators of 32 registers, 4 x 3 of 16 (3 x 3 where two doubles fill one); AArch64 has 32
+  /// narrow ones.
 #if defined(__aarch64__)
   static constexpr std::ptrdiff_t rows = 6;
 #else
-  static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : 4;
+  static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : columns % 4 == 0 ? 4 : 3;
 #endif
   static_assert(columns % rows == 0);
   /// Samples whose products are summed in T before they go to float64: at most 256, and a panel's slice takes

@@ -11,7 +11,9 @@
 #include "vbp/kernels/detail/math.hpp"
 #include "vbp/kernels/detail/moments.hpp"
 #include "vbp/kernels/detail/norm.hpp"
+#include "vbp/kernels/detail/peak.hpp"
 #include "vbp/kernels/detail/softmax.hpp"
+#include "vbp/kernels/detail/syrk.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
 namespace vbp::kernels::detail {
@@ -47,6 +49,11 @@ struct KernelTable {
   decltype(&detail::sum<xsimd::default_arch, T>) sum;
   decltype(&detail::square_sum<xsimd::default_arch, T>) square_sum;
   decltype(&detail::adamw_update<xsimd::default_arch, T>) adamw_update;
+  std::ptrdiff_t deviation_panel;  ///< columns of a panel of packed deviations
+  decltype(&detail::pack_shifted<xsimd::default_arch, T, float>) pack_shifted_of_float;
+  decltype(&detail::pack_shifted<xsimd::default_arch, T, double>) pack_shifted_of_double;
+  decltype(&detail::add_panel_products<xsimd::default_arch, T>) add_panel_products;
+  decltype(&detail::multiply_add_loop<xsimd::default_arch, T>) multiply_add_loop;
 };
 
 template <class Arch, class T>
@@ -76,7 +83,12 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .transpose = &transpose<Arch, T>,
           .sum = &sum<Arch, T>,
           .square_sum = &square_sum<Arch, T>,
-          .adamw_update = &adamw_update<Arch, T>};
+          .adamw_update = &adamw_update<Arch, T>,
+          .deviation_panel = SyrkShape<Arch, T>::columns,
+          .pack_shifted_of_float = &pack_shifted<Arch, T, float>,
+          .pack_shifted_of_double = &pack_shifted<Arch, T, double>,
+          .add_panel_products = &add_panel_products<Arch, T>,
+          .multiply_add_loop = &multiply_add_loop<Arch, T>};
 }
 
 }  // namespace vbp::kernels::detail
