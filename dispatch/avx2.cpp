@@ -1,0 +1,12 @@
+/// The kernels for AVX2 with FMA.
+
+#include "dispatch/tables.hpp"
+
+namespace dispatch {
+
+extern constexpr vbp::kernels::detail::KernelTable<float> avx2_float =
+    vbp::kernels::detail::kernel_table<xsimd::fma3<xsimd::avx2>, float>("avx2");
+extern constexpr vbp::kernels::detail::KernelTable<double> avx2_double =
+    vbp::kernels::detail::kernel_table<xsimd::fma3<xsimd::avx2>, double>("avx2");
+
+}  // namespace dispatch

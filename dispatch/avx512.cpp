@@ -1,0 +1,12 @@
+/// The kernels for AVX-512 (F, CD, DQ and BW).
+
+#include "dispatch/tables.hpp"
+
+namespace dispatch {
+
+extern constexpr vbp::kernels::detail::KernelTable<float> avx512_float =
+    vbp::kernels::detail::kernel_table<xsimd::avx512bw, float>("avx512");
+extern constexpr vbp::kernels::detail::KernelTable<double> avx512_double =
+    vbp::kernels::detail::kernel_table<xsimd::avx512bw, double>("avx512");
+
+}  // namespace dispatch

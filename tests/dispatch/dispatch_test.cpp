@@ -1,0 +1,102 @@
+/// The kernels of every architecture that this program carries and this CPU has.
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "dispatch/select.hpp"
+#include "support/catch.hpp"
+#include "vbp/kernels/reference.hpp"
+#include "vbp/vbp.hpp"
+
+namespace {
+
+template <class T>
+vbp::Matrix<T> normal_matrix(vbp::Index rows, vbp::Index cols, std::uint64_t seed) {
+  vbp::Random random(seed);
+  vbp::Matrix<T> matrix(rows, cols);
+  for (vbp::Index i = 0; i < matrix.size(); ++i) matrix.data()[i] = static_cast<T>(random.normal());
+  return matrix;
+}
+
+/// Runs check(name) with the kernels of each architecture in use, and leaves the best in use.
+template <class Check>
+void for_each_architecture(Check&& check) {
+  for (const dispatch::Architecture& architecture : dispatch::architectures()) {
+    if (!architecture.supported) continue;
+    dispatch::select(architecture.name);
+    INFO("architecture " << architecture.name);
+    check();
+  }
+  dispatch::select();
+}
+
+}  // namespace
+
+TEST_CASE("the chosen kernels are the ones in use") {
+  for_each_architecture([] {});
+  const std::vector<dispatch::Architecture> all = dispatch::architectures();
+  REQUIRE(all.back().supported);
+  for (const dispatch::Architecture& architecture : all) {
+    if (architecture.supported) {
+      dispatch::select(architecture.name);
+      CHECK(architecture.name == vbp::kernels::table<float>().architecture);
+      CHECK(architecture.name == vbp::kernels::table<double>().architecture);
+    } else {
+      CHECK_THROWS_AS(dispatch::select(architecture.name), vbp::ValueError);
+    }
+  }
+  CHECK_THROWS_AS(dispatch::select("abacus"), vbp::ValueError);
+  dispatch::select();
+}
+
+TEST_CASE("every architecture multiplies") {
+  // Rows and columns around the tiles of all architectures, and a depth of more than one slice.
+  for_each_architecture([] {
+    for (const vbp::Index rows : {1, 13, 37}) {
+      for (const vbp::Index columns : {1, 17, 70}) {
+        for (const vbp::Index depth : {1, 65, 5000}) {
+          const vbp::Matrix<float> a = normal_matrix<float>(rows, depth, 1);
+          const vbp::Matrix<float> w = normal_matrix<float>(columns, depth, 2);
+          vbp::kernels::Workspace<float> workspace(2);
+          vbp::Matrix<float> c(rows, columns);
+          vbp::kernels::gemm<float>(a.data(), depth, rows, vbp::kernels::PackedWeight<float>(w), {}, c.data(),
+                                    columns, workspace);
+          const vbp::Matrix<double> expected = a.cast<double>() * w.cast<double>().transpose();
+          // Each sum of n products is off by at most n epsilon times the sum of their magnitudes.
+          const vbp::Matrix<double> magnitudes =
+              a.cast<double>().cwiseAbs() * w.cast<double>().cwiseAbs().transpose();
+          const double unit = static_cast<double>(depth) * std::numeric_limits<float>::epsilon();
+          CHECK(((c.cast<double>() - expected).cwiseAbs().array() <= unit * magnitudes.array()).all());
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("every architecture gives the same logits") {
+  vbp::VitConfig config;
+  config.image_size = 32;
+  config.patch_size = 8;
+  config.dim = 48;
+  config.heads = 3;
+  config.hidden_widths = {96, 33};
+  config.classes = 10;
+  auto model = vbp::make_vit<float>(config);
+  vbp::Random random(3);
+  vbp::for_each_parameter(model, [&](const std::string&, auto& parameter, vbp::Index, vbp::Index) {
+    for (vbp::Index i = 0; i < parameter.size(); ++i) {
+      parameter.data()[i] = static_cast<float>(0.2 * random.normal());
+    }
+  });
+  const vbp::Matrix<float> images = normal_matrix<float>(3, config.image_elements(), 4);
+  // In double, with the kernels' own oracles: the standard library's exp and erfc.
+  dispatch::select();
+  vbp::Inference<double> exact(vbp::cast<double>(model), {.threads = 1});
+  const vbp::Matrix<double> expected = exact(vbp::Matrix<double>(images.cast<double>()));
+  for_each_architecture([&] {
+    vbp::Inference<float> inference(model, {.threads = 2});
+    const vbp::Matrix<double> logits = inference(images).cast<double>();
+    CHECK((logits - expected).cwiseAbs().maxCoeff() <= 1e-5 * expected.cwiseAbs().maxCoeff());
+  });
+}
