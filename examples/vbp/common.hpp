@@ -233,5 +233,8 @@ void add_merge(CLI::App& app);
 void add_prune(CLI::App& app);
 void add_finetune(CLI::App& app);
 void add_train(CLI::App& app);
+void add_bench(CLI::App& app);
+/// Chooses the kernels: the best, or those of --arch or VBP_ARCH; vbp info --machine shows them.
+void add_machine(CLI::App& app);
 
 }  // namespace tool

@@ -39,6 +39,8 @@ int main(int argc, char** argv) {
     tool::add_prune(app);
     tool::add_finetune(app);
     tool::add_train(app);
+    tool::add_bench(app);
+    tool::add_machine(app);
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) throw tool::UsageError("a subcommand is required");
     return end_of_output();

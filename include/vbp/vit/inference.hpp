@@ -2,6 +2,8 @@
 /// The forward pass of a Vision Transformer.
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -20,6 +22,13 @@ namespace vbp {
 
 /// Sees nothing: the observer of a plain forward pass.
 struct NoObserver {};
+
+/// Kinds of layers, by where a forward pass spends its time; the head includes the last norm and pooling.
+enum class LayerKind { embedding, norm, qkv, attention, projection, fc1, fc2, head };
+inline constexpr std::array<const char*, 8> kLayerKindNames = {"embedding",  "norm", "qkv", "attention",
+                                                               "projection", "fc1",  "fc2", "head"};
+/// Seconds spent in each of them.
+using LayerSeconds = std::array<double, kLayerKindNames.size()>;
 
 struct InferenceOptions {
   int threads = 0;  ///< 0: one a hardware thread
@@ -62,6 +71,10 @@ class Inference {
     return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
+  /// Adds the time that each kind of layer takes in run() to `seconds` from now on; null ends it. The
+  /// observer's time counts as fc2's.
+  void record(LayerSeconds* seconds) noexcept { seconds_ = seconds; }
+
   /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
   /// normalised already). With a distillation token the mean of both heads; without a head the pooled
   /// features. observe(block, hidden) is called for each block in order with the MLP's activations after GELU
@@ -84,29 +97,39 @@ class Inference {
     const Index dim = config_.dim;
     const Index stride = row_stride(dim);
     lay_out(count);
+    if (seconds_ != nullptr) last_ = Clock::now();
     embed(images);
+    lap(LayerKind::embedding);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const Block& block = blocks_[i];
       normalise(block.norm1, x_, rows, normal_, stride);
+      lap(LayerKind::norm);
       multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
+      lap(LayerKind::qkv);
       kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
                          workspace_);
+      lap(LayerKind::attention);
       multiply(normal_, stride, rows, block.proj, residual(block.layer_scale1), x_, dim);
+      lap(LayerKind::projection);
       normalise(block.norm2, x_, rows, normal_, stride);
+      lap(LayerKind::norm);
       const kernels::EpilogueKind activation = config_.activation == Activation::gelu
                                                    ? kernels::EpilogueKind::bias_gelu
                                                    : kernels::EpilogueKind::bias_gelu_tanh;
       const Index hidden = block.fc1.weight.out();
       const Index hidden_stride = row_stride(hidden);
       multiply(normal_, stride, rows, block.fc1, {.kind = activation}, wide_, hidden_stride);
+      lap(LayerKind::fc1);
       if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
         using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
         observe(static_cast<Index>(i),
                 MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
       }
       multiply(wide_, hidden_stride, rows, block.fc2, residual(block.layer_scale2), x_, dim);
+      lap(LayerKind::fc2);
     }
     finish(count, logits);
+    lap(LayerKind::head);
   }
 
   /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
@@ -135,6 +158,8 @@ class Inference {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   struct PackedLinear {
     kernels::PackedWeight<T> weight;
     Vector<T> bias;
@@ -161,6 +186,13 @@ class Inference {
 
   static const T* data_or_null(const Vector<T>& values) noexcept {
     return values.size() > 0 ? values.data() : nullptr;
+  }
+
+  void lap(LayerKind kind) noexcept {
+    if (seconds_ == nullptr) return;
+    const Clock::time_point now = Clock::now();
+    (*seconds_)[static_cast<std::size_t>(kind)] += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
   }
 
   /// What the residual stream starts from: tokens plus their positions, and the positions of the patches.
@@ -313,6 +345,8 @@ class Inference {
   T* normal_ = nullptr;
   T* wide_ = nullptr;
   T* pooled_ = nullptr;
+  LayerSeconds* seconds_ = nullptr;
+  Clock::time_point last_;
 };
 
 }  // namespace vbp
