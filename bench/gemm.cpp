@@ -1,0 +1,101 @@
+/// The products of DeiT's layers, 197 tokens: ours, with the epilogues of the layers and without, and beside
+/// it what is installed. The best of many runs, each between two of the multiply-add loop.
+
+#include "common.hpp"
+
+#if defined(VBP_BENCH_OPENBLAS)
+#include <cblas.h>
+extern "C" void openblas_set_num_threads(int);
+#endif
+#if defined(VBP_BENCH_DNNL)
+#include <dnnl.h>
+#endif
+
+namespace {
+
+using vbp::Index;
+using vbp::kernels::EpilogueKind;
+
+struct Layer {
+  const char* name;
+  Index in, out;
+  EpilogueKind kind;
+};
+
+void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
+  // As in the forward pass: rows of A an odd number of cache lines apart.
+  const Index a_stride = layer.in + 16;
+  const vbp::AlignedBuffer<float> a = bench::random_values(bench::kTokens * a_stride, 1);
+  const vbp::AlignedBuffer<float> w = bench::random_values(layer.out * layer.in, 2);
+  const vbp::AlignedBuffer<float> rows = bench::random_values(3 * layer.out, 3);
+  vbp::AlignedBuffer<float> c = bench::random_values(bench::kTokens * layer.out, 4);
+  const vbp::kernels::PackedWeight<float> packed(
+      Eigen::Map<const vbp::Matrix<float>>(w.data(), layer.out, layer.in));
+  vbp::kernels::Epilogue<float> epilogue = {.kind = kind, .bias = rows.data()};
+  if (kind == EpilogueKind::scaled_residual) {
+    epilogue.residual = c.data();
+    epilogue.residual_stride = layer.out;
+    epilogue.scale = rows.data() + layer.out;
+  }
+  vbp::kernels::Workspace<float> workspace(bench::threads());
+  bench::arithmetic_row(state, workspace.pool(),
+                        2.0 * static_cast<double>(bench::kTokens * layer.in * layer.out), [&] {
+                          vbp::kernels::gemm(a.data(), a_stride, bench::kTokens, packed, epilogue, c.data(),
+                                             layer.out, workspace);
+                        });
+}
+
+/// multiply(a, w, c) computes A W^T of dense matrices.
+template <class Multiply>
+void theirs(benchmark::State& state, const Layer& layer, Multiply&& multiply) {
+  const vbp::AlignedBuffer<float> a = bench::random_values(bench::kTokens * layer.in, 1);
+  const vbp::AlignedBuffer<float> w = bench::random_values(layer.out * layer.in, 2);
+  vbp::AlignedBuffer<float> c = bench::random_values(bench::kTokens * layer.out, 4);
+  vbp::ThreadPool pool(bench::threads());
+  bench::arithmetic_row(state, pool, 2.0 * static_cast<double>(bench::kTokens * layer.in * layer.out),
+                        [&] { multiply(a.data(), w.data(), c.data()); });
+}
+
+void add_layer(const char* model, const Layer& layer) {
+  const std::string name = std::string(model) + "/" + layer.name + "/";
+  bench::add_row(name + "vbp", [layer](benchmark::State& state) { ours(state, layer, EpilogueKind::bias); });
+  if (layer.kind != EpilogueKind::bias) {
+    bench::add_row(name + "vbp_with_epilogue",
+                   [layer](benchmark::State& state) { ours(state, layer, layer.kind); });
+  }
+#if defined(VBP_BENCH_OPENBLAS)
+  bench::add_row(name + "openblas", [layer](benchmark::State& state) {
+    openblas_set_num_threads(bench::threads());
+    theirs(state, layer, [&](const float* a, const float* w, float* c) {
+      const auto in = static_cast<int>(layer.in);
+      const auto out = static_cast<int>(layer.out);
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(bench::kTokens), out, in, 1.0F, a,
+                  in, w, in, 0.0F, c, out);
+    });
+  });
+#endif
+#if defined(VBP_BENCH_DNNL)
+  if (bench::threads() == 1) {
+    bench::add_row(name + "onednn", [layer](benchmark::State& state) {
+      theirs(state, layer, [&](const float* a, const float* w, float* c) {
+        dnnl_sgemm('N', 'T', bench::kTokens, layer.out, layer.in, 1.0F, a, layer.in, w, layer.in, 0.0F, c,
+                   layer.out);
+      });
+    });
+  }
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_benchmarks(argc, argv, [] {
+    for (const bench::Deit& model : bench::kDeit) {
+      const Index dim = model.dim;
+      add_layer(model.name, {"qkv", dim, 3 * dim, EpilogueKind::bias});
+      add_layer(model.name, {"proj", dim, dim, EpilogueKind::scaled_residual});
+      add_layer(model.name, {"fc1", dim, 4 * dim, EpilogueKind::bias_gelu});
+      add_layer(model.name, {"fc2", 4 * dim, dim, EpilogueKind::scaled_residual});
+    }
+  });
+}
