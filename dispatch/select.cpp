@@ -26,7 +26,7 @@ std::vector<Unit> units() {
   all.push_back({avx2_float, avx2_double, avx2});
 #endif
   all.push_back(
-      {vbp::kernels::detail::default_table<float>, vbp::kernels::detail::default_table<double>, true});
+      {vbp::kernels::detail::default_table<float>(), vbp::kernels::detail::default_table<double>(), true});
   return all;
 }
 

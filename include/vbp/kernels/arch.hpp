@@ -15,25 +15,35 @@ using KernelTable = detail::KernelTable<T>;
 
 namespace detail {
 
+/// The kernels of the compiler's flags. Not inline, so that a program of many translation units can compile them
+/// in one alone: VBP_EXTERN_KERNELS is defined for all of them, and one instantiates this function explicitly.
 template <class T>
-inline constexpr KernelTable<T> default_table = kernel_table<DefaultArch, T>(DefaultArch::name());
+const KernelTable<T>& default_table() noexcept {
+  static constexpr KernelTable<T> kernels = kernel_table<DefaultArch, T>(DefaultArch::name());
+  return kernels;
+}
+
+#if defined(VBP_EXTERN_KERNELS)
+extern template const KernelTable<float>& default_table<float>() noexcept;
+extern template const KernelTable<double>& default_table<double>() noexcept;
+#endif
 
 template <class T>
-inline const KernelTable<T>* active_table = &default_table<T>;
+inline constinit const KernelTable<T>* chosen_table = nullptr;
 
 }  // namespace detail
 
 /// The kernels in use.
 template <class T>
 const KernelTable<T>& table() noexcept {
-  return *detail::active_table<T>;
+  return detail::chosen_table<T> != nullptr ? *detail::chosen_table<T> : detail::default_table<T>();
 }
 
 /// Uses other kernels from now on: those of a translation unit that was compiled for another architecture.
 /// To be called before the first kernel runs, since weights are packed for the kernels that read them.
 template <class T>
 void use(const KernelTable<T>& kernels) noexcept {
-  detail::active_table<T> = &kernels;
+  detail::chosen_table<T> = &kernels;
 }
 
 }  // namespace vbp::kernels
