@@ -4,6 +4,10 @@
 #include <numeric>
 
 #include "common.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/kernels/peak.hpp"
+#include "vbp/vit/cost.hpp"
+#include "vbp/vit/inference.hpp"
 
 namespace tool {
 

@@ -17,8 +17,9 @@
 
 #include "vbp/io/calibration.hpp"
 #include "vbp/io/file.hpp"
+#include "vbp/io/image_folder.hpp"
 #include "vbp/io/image_stream.hpp"
-#include "vbp/vbp.hpp"
+#include "vbp/vit/checkpoint.hpp"
 
 namespace tool {
 

@@ -4,6 +4,12 @@
 #include <utility>
 
 #include "method.hpp"
+#include "vbp/prune/criteria.hpp"
+#include "vbp/prune/greedy.hpp"
+#include "vbp/prune/refit.hpp"
+#include "vbp/prune/sensitivity.hpp"
+#include "vbp/prune/sequential.hpp"
+#include "vbp/vit/network.hpp"
 
 namespace tool {
 

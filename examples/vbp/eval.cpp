@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "common.hpp"
+#include "vbp/vit/cost.hpp"
 
 namespace tool {
 

@@ -4,6 +4,7 @@
 
 #include "common.hpp"
 #include "dispatch/select.hpp"
+#include "vbp/kernels/peak.hpp"
 
 namespace tool {
 

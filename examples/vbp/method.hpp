@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "common.hpp"
+#include "vbp/prune/pruner.hpp"
+#include "vbp/prune/ranking.hpp"
 
 namespace tool {
 

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "method.hpp"
+#include "vbp/vit/calibration.hpp"
+#include "vbp/vit/cost.hpp"
 
 namespace tool {
 

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "common.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/vit/calibration.hpp"
+#include "vbp/vit/inference.hpp"
 
 namespace tool {
 

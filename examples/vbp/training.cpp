@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/chart.hpp"
+#include "vbp/vit/cost.hpp"
 
 namespace tool {
 

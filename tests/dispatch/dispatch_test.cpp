@@ -6,8 +6,8 @@
 
 #include "dispatch/select.hpp"
 #include "support/catch.hpp"
-#include "vbp/kernels/reference.hpp"
-#include "vbp/vbp.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/vit/inference.hpp"
 
 namespace {
 

@@ -15,8 +15,9 @@ using KernelTable = detail::KernelTable<T>;
 
 namespace detail {
 
-/// The kernels of the compiler's flags. Not inline, so that a program of many translation units can compile them
-/// in one alone: VBP_EXTERN_KERNELS is defined for all of them, and one instantiates this function explicitly.
+/// The kernels of the compiler's flags. Not inline, so that a program of many translation units can compile
+/// them in one alone: VBP_EXTERN_KERNELS is defined for all of them, and one instantiates this function
+/// explicitly.
 template <class T>
 const KernelTable<T>& default_table() noexcept {
   static constexpr KernelTable<T> kernels = kernel_table<DefaultArch, T>(DefaultArch::name());
