@@ -87,11 +87,15 @@ void add_row(const std::string& name, Body&& body) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-/// Chooses the kernels (VBP_ARCH, or the best), registers rows and runs them.
-template <class Register>
-int run_benchmarks(int argc, char** argv, Register&& register_rows) {
+/// Chooses the kernels: those of VBP_ARCH, or the best.
+inline void select_kernels() {
   const char* const architecture = std::getenv("VBP_ARCH");
   dispatch::select(architecture == nullptr ? "" : architecture);
+}
+
+/// Registers rows and runs them.
+template <class Register>
+int run_benchmarks(int argc, char** argv, Register&& register_rows) {
   benchmark::AddCustomContext("kernels", vbp::kernels::table<float>().architecture);
   benchmark::AddCustomContext("threads", std::to_string(threads()));
   benchmark::Initialize(&argc, argv);

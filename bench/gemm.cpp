@@ -1,7 +1,10 @@
 /// The products of DeiT's layers, 197 tokens: ours, with the epilogues of the layers and without, and beside
-/// it what is installed. The best of many runs, each between two of the multiply-add loop.
+/// it OpenBLAS and oneDNN where they are installed (Eigen: gemm_eigen.cpp). The best of many runs, each
+/// between two of the multiply-add loop. The others choose instructions by themselves; OPENBLAS_CORETYPE and
+/// DNNL_MAX_CPU_ISA force them, where a library is too old to know the CPU or has to be held to what VBP_ARCH
+/// says.
 
-#include "common.hpp"
+#include "layers.hpp"
 
 #if defined(VBP_BENCH_OPENBLAS)
 #include <cblas.h>
@@ -9,18 +12,16 @@ extern "C" void openblas_set_num_threads(int);
 #endif
 #if defined(VBP_BENCH_DNNL)
 #include <dnnl.h>
+#include <omp.h>
 #endif
 
 namespace {
 
+using bench::for_each_layer;
+using bench::Layer;
+using bench::theirs;
 using vbp::Index;
 using vbp::kernels::EpilogueKind;
-
-struct Layer {
-  const char* name;
-  Index in, out;
-  EpilogueKind kind;
-};
 
 void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
   // As in the forward pass: rows of A an odd number of cache lines apart.
@@ -45,17 +46,6 @@ void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
                         });
 }
 
-/// multiply(a, w, c) computes A W^T of dense matrices.
-template <class Multiply>
-void theirs(benchmark::State& state, const Layer& layer, Multiply&& multiply) {
-  const vbp::AlignedBuffer<float> a = bench::random_values(bench::kTokens * layer.in, 1);
-  const vbp::AlignedBuffer<float> w = bench::random_values(layer.out * layer.in, 2);
-  vbp::AlignedBuffer<float> c = bench::random_values(bench::kTokens * layer.out, 4);
-  vbp::ThreadPool pool(bench::threads());
-  bench::arithmetic_row(state, pool, 2.0 * static_cast<double>(bench::kTokens * layer.in * layer.out),
-                        [&] { multiply(a.data(), w.data(), c.data()); });
-}
-
 void add_layer(const char* model, const Layer& layer) {
   const std::string name = std::string(model) + "/" + layer.name + "/";
   bench::add_row(name + "vbp", [layer](benchmark::State& state) { ours(state, layer, EpilogueKind::bias); });
@@ -75,27 +65,19 @@ void add_layer(const char* model, const Layer& layer) {
   });
 #endif
 #if defined(VBP_BENCH_DNNL)
-  if (bench::threads() == 1) {
-    bench::add_row(name + "onednn", [layer](benchmark::State& state) {
-      theirs(state, layer, [&](const float* a, const float* w, float* c) {
-        dnnl_sgemm('N', 'T', bench::kTokens, layer.out, layer.in, 1.0F, a, layer.in, w, layer.in, 0.0F, c,
-                   layer.out);
-      });
+  bench::add_row(name + "onednn", [layer](benchmark::State& state) {
+    omp_set_num_threads(bench::threads());
+    theirs(state, layer, [&](const float* a, const float* w, float* c) {
+      dnnl_sgemm('N', 'T', bench::kTokens, layer.out, layer.in, 1.0F, a, layer.in, w, layer.in, 0.0F, c,
+                 layer.out);
     });
-  }
+  });
 #endif
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run_benchmarks(argc, argv, [] {
-    for (const bench::Deit& model : bench::kDeit) {
-      const Index dim = model.dim;
-      add_layer(model.name, {"qkv", dim, 3 * dim, EpilogueKind::bias});
-      add_layer(model.name, {"proj", dim, dim, EpilogueKind::scaled_residual});
-      add_layer(model.name, {"fc1", dim, 4 * dim, EpilogueKind::bias_gelu});
-      add_layer(model.name, {"fc2", 4 * dim, dim, EpilogueKind::scaled_residual});
-    }
-  });
+  bench::select_kernels();
+  return bench::run_benchmarks(argc, argv, [] { for_each_layer(add_layer); });
 }
