@@ -2,9 +2,10 @@
 """vbp beside PyTorch, ONNX Runtime and OpenVINO: the same weights, float32, interleaved.
 
 For each of DeiT-T, -S, -B, dense and with 55% of the hidden neurons removed, 1 and 2 threads, batches of 1 and 8: checks
-that all logits agree to 1e-4 of the largest, then runs all in turn and reports milliseconds an image (the median) and the
-median of the paired ratios best peer / vbp with its 95% interval (of the order statistics). Shapes are static, threads
-pinned, graph optimisations on; PyTorch is the faster of eager and torch.compile. Writes a Markdown table and a picture.
+that all logits agree to 1e-4 of the largest, then runs all in turn (single images twice each, of which the second is timed) and reports milliseconds an image (the
+median) and the median of the paired ratios best peer / vbp with its 95% interval (of the order statistics). Shapes are
+static, the number of threads is fixed, graph optimisations are on; PyTorch is the faster of eager and torch.compile.
+Writes a Markdown table and a picture.
 
 Run it through bench/peers/run, which makes the virtual environment and builds the program.
 """
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 
 PEERS = ("PyTorch", "ONNX Runtime", "OpenVINO")
+MARKS = ("<!-- bench/peers begins -->", "<!-- bench/peers ends -->")
 
 
 class Attention(nn.Module):
@@ -193,14 +195,18 @@ def measure_cell(args, dim: int, hidden: int, threads: int, batch: int) -> dict:
         work = pathlib.Path(folder)
         weights = work / "model.safetensors"
         save_safetensors(weights, model, {"image_size": "224", "num_heads": str(dim // 64), "activation": "gelu",
-                                          "global_pool": "token", "layer_norm_eps": "1e-6"})
+                                          "global_pool": "token", "layer_norm_eps": "1e-6",
+                                          "mean": "[0.5, 0.5, 0.5]", "std": "[0.5, 0.5, 0.5]"})
         ours = Vbp(args.program, weights, images, threads, work)
         theirs = peers(model, images, threads, work, args.compile)
         runs = {"vbp": ours.run} | {name: timed(function) for name, (function, _) in theirs.items()}
         seconds = {name: [] for name in runs}
         for round_ in range(-2, args.rounds):
             for name, run in runs.items():
-                time.sleep(args.pause)  # until the threads of the one before have stopped spinning
+                # Until the threads of the one before have stopped spinning; then a short run that wakes the cores again.
+                time.sleep(args.pause)
+                if batch == 1:
+                    run()
                 elapsed = run()
                 if round_ >= 0:
                     seconds[name].append(elapsed)
@@ -244,12 +250,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="the built program bench_serve")
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--pause", type=float, default=0.02, help="seconds between runs")
+    parser.add_argument("--pause", type=float, default=0.01, help="seconds between runs")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="PyTorch eager only")
     parser.add_argument("--models", default="TSB")
-    parser.add_argument("--table", type=pathlib.Path, default=pathlib.Path("peers.md"))
-    parser.add_argument("--picture", type=pathlib.Path)
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("docs/results.md"),
+                        help="the table replaces what is between the two marks here; the picture lies beside it")
     args = parser.parse_args()
+    if any(mark not in args.results.read_text() for mark in MARKS):
+        parser.error(f"{args.results} lacks the lines {MARKS[0]} and {MARKS[1]}")
     dims = {"T": 192, "S": 384, "B": 768}
     lines = ["| model | threads | batch | vbp | " + " | ".join(PEERS) + " | best peer / vbp |", "|---|" + "---|" * 7]
     cells = []
@@ -266,9 +274,9 @@ def main() -> None:
                                  + " | ".join(f"{cell['ms'][name]:.2f}" for name in PEERS)
                                  + f" | {cell['ratio']:.2f} ({low:.2f} - {high:.2f}) |")
                     print(lines[-1], flush=True)
-                    args.table.write_text("\n".join(lines) + "\n")
-    if args.picture:
-        picture(cells, args.picture)
+    before, _, rest = args.results.read_text().partition(MARKS[0])
+    args.results.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
+    picture(cells, args.results.with_name("peers.svg"))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@
 #include "vbp/prune/sequential.hpp"
 #include "vbp/prune/widths.hpp"
 #include "vbp/stats/covariance.hpp"
+#include "vbp/stats/samples.hpp"
 #include "vbp/stats/statistics.hpp"
 #include "vbp/train/adamw.hpp"
 #include "vbp/train/backpropagation.hpp"

@@ -6,18 +6,11 @@
 
 #include "dispatch/select.hpp"
 #include "support/catch.hpp"
-#include "vbp/core/random.hpp"
+#include "support/gaussian.hpp"
+#include "support/tiny_vit.hpp"
 #include "vbp/vit/inference.hpp"
 
 namespace {
-
-template <class T>
-vbp::Matrix<T> normal_matrix(vbp::Index rows, vbp::Index cols, std::uint64_t seed) {
-  vbp::Random random(seed);
-  vbp::Matrix<T> matrix(rows, cols);
-  for (vbp::Index i = 0; i < matrix.size(); ++i) matrix.data()[i] = static_cast<T>(random.normal());
-  return matrix;
-}
 
 /// Runs check(name) with the kernels of each architecture in use, and leaves the best in use.
 template <class Check>
@@ -56,8 +49,8 @@ TEST_CASE("every architecture multiplies") {
     for (const vbp::Index rows : {1, 13, 37}) {
       for (const vbp::Index columns : {1, 17, 70}) {
         for (const vbp::Index depth : {1, 65, 5000}) {
-          const vbp::Matrix<float> a = normal_matrix<float>(rows, depth, 1);
-          const vbp::Matrix<float> w = normal_matrix<float>(columns, depth, 2);
+          const vbp::Matrix<float> a = vbp_test::gaussian<float>(1, rows, depth);
+          const vbp::Matrix<float> w = vbp_test::gaussian<float>(2, columns, depth);
           vbp::kernels::Workspace<float> workspace(2);
           vbp::Matrix<float> c(rows, columns);
           vbp::kernels::gemm<float>(a.data(), depth, rows, vbp::kernels::PackedWeight<float>(w), {}, c.data(),
@@ -82,14 +75,8 @@ TEST_CASE("every architecture gives the same logits") {
   config.heads = 3;
   config.hidden_widths = {96, 33};
   config.classes = 10;
-  auto model = vbp::make_vit<float>(config);
-  vbp::Random random(3);
-  vbp::for_each_parameter(model, [&](const std::string&, auto& parameter, vbp::Index, vbp::Index) {
-    for (vbp::Index i = 0; i < parameter.size(); ++i) {
-      parameter.data()[i] = static_cast<float>(0.2 * random.normal());
-    }
-  });
-  const vbp::Matrix<float> images = normal_matrix<float>(3, config.image_elements(), 4);
+  const auto model = vbp_test::draw_vit<float>(config, 3);
+  const vbp::Matrix<float> images = vbp_test::gaussian<float>(4, 3, config.image_elements());
   // In double, with the kernels' own oracles: the standard library's exp and erfc.
   dispatch::select();
   vbp::Inference<double> exact(vbp::cast<double>(model), {.threads = 1});

@@ -88,13 +88,4 @@ vbp::VisionTransformer<T> draw_vit(const vbp::VitConfig& config, std::uint64_t s
   return model;
 }
 
-/// Standard normal values.
-template <class T>
-vbp::Matrix<T> draw_matrix(vbp::Index rows, vbp::Index cols, std::uint64_t seed) {
-  vbp::Random random(seed);
-  vbp::Matrix<T> values(rows, cols);
-  for (vbp::Index i = 0; i < values.size(); ++i) values.data()[i] = static_cast<T>(random.normal());
-  return values;
-}
-
 }  // namespace vbp_test

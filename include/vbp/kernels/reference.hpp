@@ -143,4 +143,17 @@ void add_shifted_moments(const S* samples, Index rows, Index stride, Index colum
   }
 }
 
+/// Twin of kernels::PackedDeviations: products[i, j] += sum of deviation i times deviation j, for all i and
+/// j.
+template <class T, class S>
+void add_deviation_products(const S* samples, Index rows, Index stride, Index columns, const T* shift,
+                            T* products, Index products_stride) noexcept {
+  for (Index row = 0; row < rows; ++row) {
+    const auto deviation = [&](Index j) { return static_cast<T>(samples[row * stride + j]) - shift[j]; };
+    for (Index i = 0; i < columns; ++i) {
+      for (Index j = 0; j < columns; ++j) products[i * products_stride + j] += deviation(i) * deviation(j);
+    }
+  }
+}
+
 }  // namespace vbp::kernels::reference

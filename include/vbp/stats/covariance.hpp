@@ -12,7 +12,7 @@
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/syrk.hpp"
-#include "vbp/stats/statistics.hpp"
+#include "vbp/stats/samples.hpp"
 
 namespace vbp {
 
@@ -90,10 +90,7 @@ class Covariance {
   void observe(const Eigen::DenseBase<Derived>& samples, ThreadPool& pool) {
     using S = typename Derived::Scalar;
     static_assert(std::same_as<S, float> || std::same_as<S, double>, "samples must be float or double");
-    if (samples.cols() != features()) {
-      throw ShapeError("samples of " + std::to_string(samples.cols()) + " features for a covariance of " +
-                       std::to_string(features()));
-    }
+    detail::require_features(samples.cols(), features(), "a covariance");
     if (samples.rows() == 0) return;
     const MatrixView<S> rows(samples.derived());
     const Vector<T> shift = count_ > 0 ? shift_
@@ -106,7 +103,7 @@ class Covariance {
     const kernels::PackedDeviations<T> packed(rows.data(), rows.rows(), rows.outerStride(), features(),
                                               shift.data(), pool);
     for (Index j = 0; j < features(); ++j) {
-      if (!packed.products_fit(j)) refuse(rows, j);
+      if (!packed.products_fit(j)) detail::refuse_feature(rows, j, "second moment");
     }
     packed.add_products(products_.data(), features(), pool);
     shift_ = shift;
@@ -194,17 +191,6 @@ class Covariance {
     for (Index i = 0; i < features(); ++i) {
       products_.row(i).tail(features() - i) += factor * v(i) * v.tail(features() - i).transpose();
     }
-  }
-
-  template <class S>
-  [[noreturn]] static void refuse(const MatrixView<S>& rows, Index feature) {
-    for (Index i = 0; i < rows.rows(); ++i) {
-      const S value = rows(i, feature);
-      if (std::isfinite(value)) continue;
-      throw ValueError("feature " + std::to_string(feature) + " of sample " + std::to_string(i) + " is " +
-                       (std::isnan(value) ? "NaN" : "infinite"));
-    }
-    throw ValueError("the second moment of feature " + std::to_string(feature) + " overflows");
   }
 
   std::int64_t count_ = 0;

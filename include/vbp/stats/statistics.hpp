@@ -12,6 +12,7 @@
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/moments.hpp"
+#include "vbp/stats/samples.hpp"
 
 namespace vbp {
 
@@ -122,10 +123,7 @@ class Statistics {
   void observe_columns(const Eigen::DenseBase<Derived>& samples, Loop&& loop) {
     using S = typename Derived::Scalar;
     static_assert(std::same_as<S, float> || std::same_as<S, double>, "samples must be float or double");
-    if (samples.cols() != features()) {
-      throw ShapeError("samples of " + std::to_string(samples.cols()) + " features for statistics of " +
-                       std::to_string(features()));
-    }
+    detail::require_features(samples.cols(), features(), "statistics");
     if (samples.rows() == 0) return;
     // An expression is evaluated here, a row-major matrix or a block of one is read in place.
     const MatrixView<S> rows(samples.derived());
@@ -138,7 +136,7 @@ class Statistics {
       reduce(rows, begin, columns, mean.data() + begin, m2.data() + begin);
     });
     for (Index j = 0; j < features(); ++j) {
-      if (!std::isfinite(mean[j]) || !std::isfinite(m2[j])) refuse(rows, j);
+      if (!std::isfinite(mean[j]) || !std::isfinite(m2[j])) detail::refuse_feature(rows, j, "variance");
     }
     mean_.swap(mean);
     m2_.swap(m2);
@@ -169,17 +167,6 @@ class Statistics {
       }
       count += block_rows;
     }
-  }
-
-  template <class S>
-  [[noreturn]] static void refuse(const MatrixView<S>& rows, Index feature) {
-    for (Index i = 0; i < rows.rows(); ++i) {
-      const S value = rows(i, feature);
-      if (std::isfinite(value)) continue;
-      throw ValueError("feature " + std::to_string(feature) + " of sample " + std::to_string(i) + " is " +
-                       (std::isnan(value) ? "NaN" : "infinite"));
-    }
-    throw ValueError("the variance of feature " + std::to_string(feature) + " overflows");
   }
 
   std::int64_t count_ = 0;

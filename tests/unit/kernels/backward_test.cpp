@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/kernels/adamw.hpp"
 #include "vbp/kernels/attention_backward.hpp"
@@ -23,7 +24,7 @@ using kernels::Workspace;
 using vbp::Index;
 using vbp::Matrix;
 using vbp::Vector;
-using vbp_test::draw_matrix;
+using vbp_test::gaussian;
 
 /// The distance of two results, relative to the expected one, in units of T's epsilon.
 template <class T, class Values, class Expected>
@@ -36,10 +37,10 @@ double error_of(const Values& values, const Expected& expected) {
 template <class T>
 void check_layer_norm(Index rows, Index columns) {
   INFO(rows << " x " << columns);
-  const Matrix<T> x = draw_matrix<T>(rows, columns, 1);
-  const Matrix<T> gradient = draw_matrix<T>(rows, columns, 2);
-  const Vector<T> weight = draw_matrix<T>(columns, 1, 3);
-  const Matrix<T> before = draw_matrix<T>(rows, columns, 4);
+  const Matrix<T> x = gaussian<T>(1, rows, columns);
+  const Matrix<T> gradient = gaussian<T>(2, rows, columns);
+  const Vector<T> weight = gaussian<T>(3, columns, 1);
+  const Matrix<T> before = gaussian<T>(4, rows, columns);
   Matrix<double> expected = before.template cast<double>();
   Vector<double> expected_weight(columns), expected_bias(columns);
   reference::layer_norm_backward<double>(Matrix<double>(x.template cast<double>()).data(),
@@ -72,8 +73,8 @@ template <class T>
 void check_attention(Index images, Index tokens, Index heads, Index head_dim) {
   INFO(tokens << " tokens, " << heads << " heads of " << head_dim);
   const Index dim = heads * head_dim;
-  const Matrix<T> qkv = draw_matrix<T>(images * tokens, 3 * dim, 5);
-  const Matrix<T> gradient = draw_matrix<T>(images * tokens, dim, 6);
+  const Matrix<T> qkv = gaussian<T>(5, images * tokens, 3 * dim);
+  const Matrix<T> gradient = gaussian<T>(6, images * tokens, dim);
   Matrix<double> expected(images * tokens, 3 * dim);
   reference::attention_backward<double>(Matrix<double>(qkv.template cast<double>()).data(),
                                         Matrix<double>(gradient.template cast<double>()).data(), images,
@@ -96,8 +97,8 @@ void check_attention(Index images, Index tokens, Index heads, Index head_dim) {
 template <class T>
 void check_weight_gradient(Index rows, Index out, Index in) {
   INFO(rows << " rows, " << out << " x " << in);
-  const Matrix<T> gradient = draw_matrix<T>(rows, out, 7);
-  const Matrix<T> x = draw_matrix<T>(rows, in, 8);
+  const Matrix<T> gradient = gaussian<T>(7, rows, out);
+  const Matrix<T> x = gaussian<T>(8, rows, in);
   Matrix<double> expected(out, in);
   Vector<double> expected_bias(out);
   reference::weight_gradient<double>(Matrix<double>(gradient.template cast<double>()).data(), out,
@@ -157,9 +158,9 @@ TEST_CASE("a weight packed into old memory multiplies as a new one") {
   Workspace<float> workspace(2);
   kernels::PackedWeight<float> packed;
   for (const auto& [out, in] : {std::pair<Index, Index>{70, 40}, {5, 3}, {64, 41}, {100, 90}}) {
-    const Matrix<float> weight = draw_matrix<float>(out, in, 9);
+    const Matrix<float> weight = gaussian<float>(9, out, in);
     const Matrix<float> transposed = weight.transpose();
-    const Matrix<float> a = draw_matrix<float>(20, in, 10);
+    const Matrix<float> a = gaussian<float>(10, 20, in);
     Matrix<float> expected(20, out), result(20, out);
     kernels::gemm(a.data(), in, 20, kernels::PackedWeight<float>(weight), {}, expected.data(), out,
                   workspace);
@@ -180,10 +181,10 @@ TEST_CASE("a weight packed into old memory multiplies as a new one") {
 TEST_CASE("a step of AdamW is the reference's") {
   for (Index size = 0; size <= 70; ++size) {
     INFO(size);
-    const Vector<float> gradient = draw_matrix<float>(size + 1, 1, 11);
-    Vector<float> first = draw_matrix<float>(size + 1, 1, 12);
-    Vector<float> second = draw_matrix<float>(size + 1, 1, 13).cwiseAbs();
-    Vector<float> values = draw_matrix<float>(size + 1, 1, 14);
+    const Vector<float> gradient = gaussian<float>(11, size + 1, 1);
+    Vector<float> first = gaussian<float>(12, size + 1, 1);
+    Vector<float> second = gaussian<float>(13, size + 1, 1).cwiseAbs();
+    Vector<float> values = gaussian<float>(14, size + 1, 1);
     const Vector<float> untouched = values;
     Vector<double> d_first = first.cast<double>(), d_second = second.cast<double>();
     Vector<double> d_values = values.cast<double>();
@@ -206,7 +207,7 @@ TEST_CASE("a step of AdamW is the reference's") {
 
 TEST_CASE("the sum of squares is taken in double") {
   for (Index size = 0; size <= 70; ++size) {
-    const Vector<float> values = draw_matrix<float>(size, 1, 15);
+    const Vector<float> values = gaussian<float>(15, size, 1);
     const double expected = reference::square_sum(values.data(), size);
     CHECK(std::abs(kernels::square_sum(values.data(), size) - expected) <= 1e-14 * expected);
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/prune/mlp.hpp"
 
@@ -14,11 +15,8 @@ using vbp::Matrix;
 using vbp::ShapeError;
 using vbp::ValueError;
 using vbp::Vector;
+using vbp_test::gaussian;
 using Indices = std::vector<Index>;
-
-Matrix<double> gaussian(vbp::Random& random, Index rows, Index cols) {
-  return Matrix<double>::NullaryExpr(rows, cols, [&] { return random.normal(); });
-}
 
 vbp::Mlp<double> random_mlp(vbp::Random& random, Index in, Index hidden, Index out) {
   return {gaussian(random, hidden, in), gaussian(random, hidden, 1), gaussian(random, out, hidden),

@@ -6,6 +6,7 @@
 #include <Eigen/LU>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/prune/pruner.hpp"
 
@@ -15,10 +16,7 @@ using vbp::Index;
 using vbp::Matrix;
 using vbp::Ranking;
 using vbp::Vector;
-
-Matrix<double> gaussian(vbp::Random& random, Index rows, Index cols) {
-  return Matrix<double>::NullaryExpr(rows, cols, [&] { return random.normal(); });
-}
+using vbp_test::gaussian;
 
 /// The least error of predicting all neurons' output from those of `kept`, by a solve of its own.
 double error_left(const Matrix<double>& covariance, const Matrix<double>& weight,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/prune/mlp.hpp"
 
@@ -21,11 +22,8 @@ using vbp::PruningPlan;
 using vbp::ShapeError;
 using vbp::ValueError;
 using vbp::Vector;
+using vbp_test::gaussian;
 using Indices = std::vector<Index>;
-
-Matrix<double> gaussian(vbp::Random& random, Index rows, Index cols) {
-  return Matrix<double>::NullaryExpr(rows, cols, [&] { return random.normal(); });
-}
 
 /// Three blocks of different widths, inputs, and the statistics of their hidden activations.
 struct Net {

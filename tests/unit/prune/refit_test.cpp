@@ -8,6 +8,7 @@
 #include <Eigen/LU>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/prune/mlp.hpp"
 
@@ -19,11 +20,8 @@ using vbp::Matrix;
 using vbp::ShapeError;
 using vbp::ValueError;
 using vbp::Vector;
+using vbp_test::gaussian;
 using Indices = std::vector<Index>;
-
-Matrix<double> gaussian(vbp::Random& random, Index rows, Index cols) {
-  return Matrix<double>::NullaryExpr(rows, cols, [&] { return random.normal(); });
-}
 
 /// A random covariance with eigenvalues in about [0.1, 5].
 Matrix<double> well_conditioned(vbp::Random& random, Index size) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/random.hpp"
@@ -17,8 +18,8 @@ using vbp::Backpropagation;
 using vbp::Index;
 using vbp::Matrix;
 using vbp::VisionTransformer;
-using vbp_test::draw_matrix;
 using vbp_test::draw_vit;
+using vbp_test::gaussian;
 
 /// The gradient of sum(weights * logits) by every parameter, and the logits.
 template <class T>
@@ -61,8 +62,8 @@ TEST_CASE("the gradient of every parameter is that of finite differences") {
     // A reference of its own, since clang 14 captures no structured binding.
     const auto& name = variant;
     const auto model = draw_vit<double>(config, 1);
-    const Matrix<double> images = draw_matrix<double>(3, config.image_elements(), 2);
-    const Matrix<double> weights = draw_matrix<double>(3, config.outputs(), 3);
+    const Matrix<double> images = gaussian<double>(2, 3, config.image_elements());
+    const Matrix<double> weights = gaussian<double>(3, 3, config.outputs());
     const auto result = differentiate<double>(model, images, weights, {.threads = 1});
     std::vector<const double*> gradients;
     vbp::for_each_parameter(result.parameters, [&](const std::string&, const auto& values, Index, Index) {
@@ -101,7 +102,7 @@ TEST_CASE("the forward pass gives the logits of inference") {
   for (const auto& [name, config] : vbp_test::tiny_vits()) {
     INFO(name);
     const auto model = draw_vit<double>(config, 4);
-    const Matrix<double> images = draw_matrix<double>(5, config.image_elements(), 5);
+    const Matrix<double> images = gaussian<double>(5, 5, config.image_elements());
     Matrix<double> logits(5, config.outputs());
     Backpropagation<double>(model, {.threads = 2}).forward(images, logits.data());
     const Matrix<double> expected = vbp::Inference<double>(model)(images);
@@ -115,8 +116,8 @@ TEST_CASE("gradients depend on neither threads nor what is kept, to the bit") {
     // More rows than one chunk of a weight's gradient holds.
     config.hidden_widths = {40, 19, 33};
     const auto model = draw_vit<float>(config, 6);
-    const Matrix<float> images = draw_matrix<float>(150, config.image_elements(), 7);
-    const Matrix<float> weights = draw_matrix<float>(150, config.outputs(), 8);
+    const Matrix<float> images = gaussian<float>(7, 150, config.image_elements());
+    const Matrix<float> weights = gaussian<float>(8, 150, config.outputs());
     const auto expected = differentiate<float>(model, images, weights, {.threads = 1});
     for (const int threads : {2, 3, 5}) {
       const auto other = differentiate<float>(model, images, weights, {.threads = threads});
@@ -132,8 +133,8 @@ TEST_CASE("memory is what was announced, and a second batch of the size takes no
   auto config = vbp_test::tiny_config();
   config.hidden_widths = {64, 48, 64, 16};
   const auto model = draw_vit<float>(config, 9);
-  const Matrix<float> images = draw_matrix<float>(9, config.image_elements(), 10);
-  const Matrix<float> weights = draw_matrix<float>(9, config.outputs(), 11);
+  const Matrix<float> images = gaussian<float>(10, 9, config.image_elements());
+  const Matrix<float> weights = gaussian<float>(11, 9, config.outputs());
   Matrix<float> logits(9, config.outputs());
   auto gradient = vbp::make_vit<float>(config);
   for (const bool recompute : {false, true}) {

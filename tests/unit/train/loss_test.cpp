@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
 
@@ -15,7 +16,7 @@ using vbp::Index;
 using vbp::LossOptions;
 using vbp::Matrix;
 using vbp::TeacherTargets;
-using vbp_test::draw_matrix;
+using vbp_test::gaussian;
 
 Matrix<double> softmax(const Matrix<double>& logits, double temperature) {
   Matrix<double> result = (logits / temperature).array().exp();
@@ -51,8 +52,8 @@ TEST_CASE("smoothed targets are distributions") {
 }
 
 TEST_CASE("losses are those of their definitions") {
-  const Matrix<double> logits = draw_matrix<double>(6, 5, 1);
-  const Matrix<double> teacher = 2.0 * draw_matrix<double>(6, 5, 2);
+  const Matrix<double> logits = gaussian<double>(1, 6, 5);
+  const Matrix<double> teacher = 2.0 * gaussian<double>(2, 6, 5);
   Matrix<double> targets;
   vbp::set_targets<double>({0, 1, 2, 3, 4, 0}, 5, 0.1, targets);
   const double entropy = -(targets.array() * softmax(logits, 1.0).array().log()).sum() / 6.0;
@@ -75,7 +76,7 @@ TEST_CASE("losses are those of their definitions") {
 }
 
 TEST_CASE("the gradient of every loss is that of finite differences") {
-  const Matrix<double> teacher = 2.0 * draw_matrix<double>(3, 4, 3);
+  const Matrix<double> teacher = 2.0 * gaussian<double>(3, 3, 4);
   Matrix<double> targets;
   vbp::set_targets<double>({0, 3, 1}, 4, 0.1, targets);
   std::vector<LossOptions> all{{}, {.cross_entropy = 2.0}};
@@ -86,7 +87,7 @@ TEST_CASE("the gradient of every loss is that of finite differences") {
   }
   all.push_back({.cross_entropy = 0.0, .distillation = 1.0});
   for (const LossOptions& options : all) {
-    Matrix<double> logits = draw_matrix<double>(3, 4, 4);
+    Matrix<double> logits = gaussian<double>(4, 3, 4);
     Matrix<double> gradient;
     vbp::loss_and_gradient<double>(logits, targets, teacher, options, gradient);
     for (Index i = 0; i < logits.size(); ++i) {
@@ -113,7 +114,7 @@ TEST_CASE("large logits neither overflow nor lose the loss") {
 }
 
 TEST_CASE("losses refuse what does not fit") {
-  const Matrix<double> logits = draw_matrix<double>(2, 3, 5);
+  const Matrix<double> logits = gaussian<double>(5, 2, 3);
   Matrix<double> gradient;
   const LossOptions distils{.distillation = 1.0};
   const auto loss = [&](const Matrix<double>& targets, const Matrix<double>& teacher,

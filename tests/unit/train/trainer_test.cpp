@@ -8,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/train/initialise.hpp"
@@ -29,7 +30,7 @@ struct Data {
   std::vector<Index> labels;
 
   Data(const vbp::VitConfig& config, Index count)
-      : images(vbp_test::draw_matrix<float>(count, config.image_elements(), 21)) {
+      : images(vbp_test::gaussian<float>(21, count, config.image_elements())) {
     for (Index i = 0; i < count; ++i) labels.push_back((i * 7 + i / 5) % config.classes);
   }
 

@@ -64,17 +64,6 @@ struct GemmShape {
   static constexpr std::ptrdiff_t least_tiles = 8;
 };
 
-template <std::ptrdiff_t... I, class Function>
-[[gnu::always_inline]] inline void unrolled(std::integer_sequence<std::ptrdiff_t, I...>,
-                                            Function&& function) noexcept {
-  (function(std::integral_constant<std::ptrdiff_t, I>{}), ...);
-}
-
-template <std::ptrdiff_t N, class Function>
-[[gnu::always_inline]] inline void unrolled(Function&& function) noexcept {
-  unrolled(std::make_integer_sequence<std::ptrdiff_t, N>{}, function);
-}
-
 /// A tile: its operands' first elements and their distances.
 template <class T>
 struct Tile {

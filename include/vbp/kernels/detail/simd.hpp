@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include <xsimd/xsimd.hpp>
 
@@ -69,25 +70,44 @@ inline Batch<Arch, float> lookup(const float (&table)[8], const Batch<Arch, floa
   return Batch<Arch, float>::load_aligned(lanes);
 }
 
-/// combine(x, y) over all lanes, by halves.
-template <class Arch, class T, class Combine>
-inline T reduce_lanes(const Batch<Arch, T>& values, Combine&& combine) noexcept {
-  alignas(64) T lanes[Batch<Arch, T>::size];
-  values.store_aligned(lanes);
-  for (std::size_t half = Batch<Arch, T>::size / 2; half > 0; half /= 2) {
-    for (std::size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
+/// combine(x, y) over all lanes: lane i with lane i ^ Half, then with half of that, in registers. Half is
+/// half the number of lanes.
+template <class Arch, class T, std::size_t Half, std::size_t... I, class Combine>
+inline T reduce_lanes(const Batch<Arch, T>& values, std::index_sequence<I...> all,
+                      Combine&& combine) noexcept {
+  const typename Batch<Arch, T>::register_type lanes = values;
+  if constexpr (Half == 0) {
+    return lanes[0];
+  } else {
+    const Batch<Arch, T> others = __builtin_shufflevector(lanes, lanes, (I ^ Half)...);
+    return reduce_lanes<Arch, T, Half / 2>(combine(values, others), all, combine);
   }
-  return lanes[0];
 }
 
 template <class Arch, class T>
 inline T sum_lanes(const Batch<Arch, T>& values) noexcept {
-  return reduce_lanes<Arch, T>(values, [](T a, T b) { return a + b; });
+  constexpr std::size_t size = Batch<Arch, T>::size;
+  return reduce_lanes<Arch, T, size / 2>(values, std::make_index_sequence<size>{},
+                                         [](const auto& a, const auto& b) { return a + b; });
 }
 
 template <class Arch, class T>
 inline T largest_lane(const Batch<Arch, T>& values) noexcept {
-  return reduce_lanes<Arch, T>(values, [](T a, T b) { return a > b ? a : b; });
+  constexpr std::size_t size = Batch<Arch, T>::size;
+  return reduce_lanes<Arch, T, size / 2>(values, std::make_index_sequence<size>{},
+                                         [](const auto& a, const auto& b) { return xsimd::max(a, b); });
+}
+
+template <std::ptrdiff_t... I, class Function>
+[[gnu::always_inline]] inline void unrolled(std::integer_sequence<std::ptrdiff_t, I...>,
+                                            Function&& function) noexcept {
+  (function(std::integral_constant<std::ptrdiff_t, I>{}), ...);
+}
+
+/// function(0), ..., function(N - 1), each with a constant.
+template <std::ptrdiff_t N, class Function>
+[[gnu::always_inline]] inline void unrolled(Function&& function) noexcept {
+  unrolled(std::make_integer_sequence<std::ptrdiff_t, N>{}, function);
 }
 
 /// Asks for a cache line that will be read once the second-level cache has it. Any address will do.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 #include "vbp/kernels/detail/gemm.hpp"
@@ -37,11 +38,13 @@ template <class Arch, class T, class S>
 void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t present,
                   const T* shift, T* packed, double* sum, T* largest) noexcept {
   using Shape = SyrkShape<Arch, T>;
+  // Subtracted in the wider of the two types, so that a deviation is rounded once.
+  using Wide = std::common_type_t<S, T>;
   T part[static_cast<std::size_t>(Shape::columns)] = {};
   for (std::ptrdiff_t i = 0; i < rows; ++i, packed += Shape::columns) {
     const S* const from = samples + i * stride;
     for (std::ptrdiff_t j = 0; j < present; ++j) {
-      const T deviation = static_cast<T>(from[j] - static_cast<S>(shift[j]));
+      const T deviation = static_cast<T>(static_cast<Wide>(from[j]) - static_cast<Wide>(shift[j]));
       packed[j] = deviation;
       part[j] += deviation;
       const T magnitude = deviation < T(0) ? -deviation : deviation;

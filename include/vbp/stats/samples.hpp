@@ -1,0 +1,32 @@
+#pragma once
+/// What statistics of samples refuse.
+
+#include <cmath>
+#include <string>
+
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+
+namespace vbp::detail {
+
+/// Throws ShapeError unless samples of `columns` features are what `of` (a plural of the field) has.
+inline void require_features(Index columns, Index features, const char* of) {
+  if (columns == features) return;
+  throw ShapeError("samples of " + std::to_string(columns) + " features for " + of + " of " +
+                   std::to_string(features));
+}
+
+/// Throws ValueError for a feature whose `moment` did not come out finite: names the sample that is not, or
+/// else says that the moment overflows.
+template <class S>
+[[noreturn]] void refuse_feature(const MatrixView<S>& samples, Index feature, const char* moment) {
+  for (Index i = 0; i < samples.rows(); ++i) {
+    const S value = samples(i, feature);
+    if (std::isfinite(value)) continue;
+    throw ValueError("feature " + std::to_string(feature) + " of sample " + std::to_string(i) + " is " +
+                     (std::isnan(value) ? "NaN" : "infinite"));
+  }
+  throw ValueError("the " + std::string(moment) + " of feature " + std::to_string(feature) + " overflows");
+}
+
+}  // namespace vbp::detail
