@@ -74,12 +74,10 @@ Method MethodOptions::resolve(bool images, bool covariances) const {
   return result;
 }
 
-vbp::PruningPlan Compressor::plan(const std::string& criterion, const vbp::PrunerOptions& options) {
-  Index total = 0;
-  for (const Index width : dense_.model.config.hidden_widths) total += width;
-  const double rate =
-      static_cast<double>(vbp::requested_removals(options, total)) / static_cast<double>(total);
-  return vbp::plan_from_rankings(calibration_.calibration.names, rankings(criterion, rate), options);
+vbp::PruningPlan Compressor::plan(const std::string& criterion, const Budget& budget) {
+  const vbp::PruningPlan even = budget.plan();
+  const double rate = static_cast<double>(even.requested) / static_cast<double>(even.total());
+  return budget.plan(rankings(criterion, rate));
 }
 
 const std::vector<vbp::Ranking>& Compressor::rankings(const std::string& criterion, double rate) {

@@ -9,6 +9,7 @@
 #include "common.hpp"
 #include "vbp/prune/pruner.hpp"
 #include "vbp/prune/ranking.hpp"
+#include "vbp/prune/resource.hpp"
 
 namespace tool {
 
@@ -39,6 +40,38 @@ struct MethodOptions {
   Method resolve(bool images, bool covariances) const;
 };
 
+/// How much is pruned: --rate, --keep, --macs or --parameters, and what constrains it.
+struct BudgetOptions {
+  vbp::PrunerOptions pruner;
+  std::optional<double> macs;
+  std::optional<double> parameters;
+  std::string scope = "global";
+
+  void add_to(CLI::App& app);
+};
+
+/// The same for one model.
+class Budget {
+ public:
+  /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
+  static void require(const BudgetOptions& options);
+  Budget(const BudgetOptions& options, const vbp::VitConfig& config);
+
+  const vbp::PrunerOptions& options() const noexcept { return options_; }
+  /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
+  /// budget that cannot be met is known without any statistics.
+  vbp::PruningPlan plan(const std::vector<vbp::Ranking>& rankings = {}) const;
+  /// What the plan comes to beside what was asked for; nothing where that is a count of neurons.
+  Json report(const vbp::PruningPlan& plan) const;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<vbp::Index> widths_;
+  vbp::PrunerOptions options_;
+  std::optional<vbp::Resource> resource_;
+  double share_ = 1.0;
+};
+
 /// One compensated model, and what its compensation did.
 struct Compensated {
   vbp::VitCheckpoint checkpoint;
@@ -54,7 +87,7 @@ class Compressor {
   /// The order in which each block gives up its neurons under a criterion, costs comparable between blocks.
   const std::vector<vbp::Ranking>& rankings(const std::string& criterion, double rate);
 
-  vbp::PruningPlan plan(const std::string& criterion, const vbp::PrunerOptions& options);
+  vbp::PruningPlan plan(const std::string& criterion, const Budget& budget);
   Compensated apply(const vbp::PruningPlan& plan, const std::string& compensation);
 
  private:

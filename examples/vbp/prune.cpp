@@ -24,8 +24,7 @@ struct PruneOptions {
   std::string evaluate;
   std::string out;
   MethodOptions method;
-  std::string scope = "global";
-  vbp::PrunerOptions pruner;
+  BudgetOptions budget;
   std::optional<Index> limit;
   std::optional<Index> evaluate_limit;
 };
@@ -67,24 +66,21 @@ void run(const PruneOptions& options) {
   if (options.calibrate.empty() && options.statistics.empty()) {
     throw UsageError("one of --calibrate and --statistics is required");
   }
-  if (!options.pruner.rate && !options.pruner.kept) throw UsageError("one of --rate and --keep is required");
+  Budget::require(options.budget);
   const std::vector<fs::path> outputs{options.out, options.json.file};
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
   require_not_read(outputs, {options.statistics});
-  vbp::PrunerOptions pruner_options = options.pruner;
-  pruner_options.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
-  vbp::require_options(pruner_options);
 
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
-  const auto names = vbp::block_names(dense.model.config);
+  const Budget budget(options.budget, dense.model.config);
   std::vector<vbp::io::ImageEntry> evaluation;
   if (!options.evaluate.empty())
     evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
   require_not_read(outputs, paths_of(evaluation));
 
-  // Whatever the files can tell is checked before the long work.
+  // Whatever the files can tell is checked before the long work, the budget too.
   CalibrationRun calibration;
   Method method;
   if (options.statistics.empty()) {
@@ -92,11 +88,7 @@ void run(const PruneOptions& options) {
     if (options.limit) images = vbp::io::spread(images, *options.limit);
     require_not_read(outputs, paths_of(images));
     if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
-    // A budget that cannot be met is known without any statistics.
-    vbp::Scores zeros;
-    for (const Index width : dense.model.config.hidden_widths)
-      zeros.push_back(vbp::Vector<double>::Zero(width));
-    vbp::plan_from_scores(names, zeros, pruner_options);
+    budget.plan();
     method = options.method.resolve(true, true);
     const Gather gather{.covariances = method.needs_covariance(), .start = method.needs_covariance()};
     calibration = calibrate(dense, std::move(images), options.run, gather);
@@ -111,7 +103,7 @@ void run(const PruneOptions& options) {
   }
 
   Compressor compressor(dense, calibration, options.run);
-  const vbp::PruningPlan plan = compressor.plan(method.criterion, pruner_options);
+  const vbp::PruningPlan plan = compressor.plan(method.criterion, budget);
   const Compensated compensated = compressor.apply(plan, method.compensation);
   const vbp::VitCheckpoint& pruned = compensated.checkpoint;
 
@@ -134,11 +126,13 @@ void run(const PruneOptions& options) {
   report["method"] = method.name();
   report["criterion"] = method.criterion;
   report["compensation"] = method.compensation;
-  report["scope"] = options.scope;
+  report["scope"] = options.budget.scope;
   report["calibration_images"] = calibration.calibration.images.size();
   report["neurons"] = plan.total();
   report["requested"] = plan.requested;
   report["removed"] = plan.removed();
+  const Json reached = budget.report(plan);
+  if (!reached.empty()) report["budget"] = reached;
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
@@ -164,7 +158,12 @@ void run(const PruneOptions& options) {
             << " neurons removed";
   if (plan.removed() != plan.requested) {
     std::cout << " (" << grouped(plan.requested) << " asked for; a width multiple of "
-              << pruner_options.multiple << " allows no more)";
+              << budget.options().multiple << " allows no more)";
+  }
+  if (!reached.empty()) {
+    std::cout << "; " << fixed(100.0 * reached["reached"].get<double>(), 2) << " % of the "
+              << reached["of"].get<std::string>() << " stay, at most "
+              << fixed(100.0 * reached["share"].get<double>(), 2) << " % may";
   }
   std::cout << "\n\n";
   Table blocks({"block", "before", "after", kept_of + " kept"});
@@ -214,39 +213,12 @@ void add_prune(CLI::App& app) {
       ->check(not_empty)
       ->type_name("FILE")
       ->excludes(calibrate);
-  const auto rate =
-      command.add_option("--rate", options->pruner.rate, "share of all hidden neurons to remove, 0 to 1");
-  rate->check(not_empty)->type_name("R");
-  command.add_option("--keep", options->pruner.kept, "hidden neurons that stay, in all")
-      ->check(whole_number(1))
-      ->type_name("N")
-      ->excludes(rate);
   command.add_option("--out", options->out, "the pruned model to write")
       ->required()
       ->check(not_empty)
       ->type_name("FILE");
+  options->budget.add_to(command);
   options->method.add_to(command);
-  command
-      .add_option("--scope", options->scope, "neurons compete over the whole network or inside each block")
-      ->check(CLI::IsMember({"global", "block"}))
-      ->capture_default_str();
-  command.add_option("--min-width", options->pruner.min_width, "no block becomes narrower")
-      ->check(whole_number(1))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("--max-width", options->pruner.max_width, "no block stays wider")
-      ->check(whole_number(1))
-      ->type_name("N");
-  command.add_option("--multiple-of", options->pruner.multiple, "widths of cut blocks are multiples of this")
-      ->check(whole_number(1))
-      ->type_name("N")
-      ->capture_default_str();
-  command
-      .add_option("--exclude", options->pruner.exclude,
-                  "a block that keeps everything, for example blocks.0; may be repeated")
-      ->allow_extra_args(false)
-      ->check(not_empty)
-      ->type_name("NAME");
   const auto evaluate =
       command.add_option("--evaluate", options->evaluate, "measure top-1 before and after on this folder");
   evaluate->check(not_empty)->type_name("DIR");

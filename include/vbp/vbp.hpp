@@ -48,6 +48,7 @@
 #include "vbp/prune/ranking.hpp"
 #include "vbp/prune/refit.hpp"
 #include "vbp/prune/regression.hpp"
+#include "vbp/prune/resource.hpp"
 #include "vbp/prune/score.hpp"
 #include "vbp/prune/sensitivity.hpp"
 #include "vbp/prune/sequential.hpp"

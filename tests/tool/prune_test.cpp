@@ -170,6 +170,34 @@ TEST_CASE("calibrating while pruning and pruning by the calibration's file are t
   CHECK(read_text(at / "direct.safetensors") == read_text(at.out));
 }
 
+TEST_CASE("prune keeps a share of the MACs or of the parameters", "[prune]") {
+  Calibrated at;
+  const auto check = [&](const char* option, const char* key, const char* of, Index per_neuron) {
+    const std::string text = require_tool("prune", at.model, "--statistics", at.statistics, "--out", at.out,
+                                          "--json", at.report, option, "0.8");
+    const json report = read_json(at.report);
+    const Index dense = report["dense"][key], pruned = report["pruned"][key];
+    // The last neuron had to go: with it the share would be passed.
+    CHECK(5 * pruned <= 4 * dense);
+    CHECK(5 * (pruned + per_neuron) > 4 * dense);
+    CHECK(dense - pruned == per_neuron * report["removed"].get<Index>());
+    CHECK(report["requested"] == report["removed"]);
+    CHECK(report["budget"]["of"] == of);
+    CHECK(report["budget"]["share"] == 0.8);
+    CHECK(report["budget"]["reached"] == Approx(static_cast<double>(pruned) / static_cast<double>(dense)));
+    CHECK(contains(text, std::string("% of the ") + of + " stay, at most 80.00 % may"));
+    const Widths widths = widths_of(at.report);
+    CHECK(at.prune("--keep", std::to_string(widths[0] + widths[1])) == widths);
+    CHECK_FALSE(read_json(at.report).contains("budget"));
+  };
+  check("--macs", "macs", "MACs", 17 * (24 + 24));
+  check("--parameters", "parameters", "parameters", 24 + 1 + 24);
+  CHECK(at.prune("--macs", "1") == Widths{48, 48});
+  const Widths eighths = at.prune("--macs", "0.8", "--multiple-of", "8", "--scope", "block");
+  CHECK(eighths[0] % 8 + eighths[1] % 8 == 0);
+  CHECK(read_json(at.report)["budget"]["reached"] <= 0.8);
+}
+
 TEST_CASE("prune keeps to the constraints", "[prune]") {
   Calibrated at;
   const Widths free = at.prune("--rate", "0.5");

@@ -81,12 +81,16 @@ TEST_CASE("a wrong command line is refused with exit code 2", "[refusal]") {
   at.check({"merge", at.statistics}, 2, {"--out is required"});
   at.check({"prune", model, "--rate", "0.5", "--out", at.out}, 2, {"one of --calibrate and --statistics"});
   at.check(at.prune({"--rate", "0.5", "--calibrate", data}), 2, {"--calibrate", "--statistics"});
-  at.check(at.prune({}), 2, {"one of --rate and --keep"});
+  at.check(at.prune({}), 2, {"one of --rate, --keep, --macs and --parameters"});
   at.check(at.prune({"--rate", ""}), 2, {"--rate: is empty"});
   at.check(at.prune({"--rate", "half"}), 2, {"--rate", "half"});
   at.check(at.prune({"--rate", "0.5", "--rate", "0.6"}), 2, {"--rate"});
   at.check(at.prune({"--rate", "0.5", "--keep", "40"}), 2, {"--keep", "--rate"});
   at.check(at.prune({"--keep", "0"}), 2, {"--keep: \"0\""});
+  at.check(at.prune({"--rate", "0.5", "--macs", "0.5"}), 2, {"--macs", "--rate"});
+  at.check(at.prune({"--macs", "0.5", "--parameters", "0.5"}), 2, {"--macs", "--parameters"});
+  at.check(at.prune({"--macs", ""}), 2, {"--macs: is empty"});
+  at.check(at.prune({"--parameters", "half"}), 2, {"--parameters", "half"});
   for (const char* option : {"--min-width", "--max-width", "--multiple-of"}) {
     for (const char* number : {"0", "-1", "1e3", "", "99999999999999999999"}) {
       at.check(at.prune({"--rate", "0.5", option, number}), 2, {option + std::string(": \"") + number + '"'});
@@ -107,6 +111,18 @@ TEST_CASE("rates and widths that cannot be are refused", "[refusal]") {
              {"vbp: rate " + std::string(rate == std::string("1e308") ? "1e+308" : rate) +
               " is outside [0, 1)\n"});
   }
+  for (const char* share : {"nan", "inf", "-0.5", "0", "1.5"}) {
+    for (const char* option : {"--macs", "--parameters"}) {
+      at.check(at.prune({option, share}), 1,
+               {"vbp: " + std::string(option) + " " + share + " is outside (0, 1]\n"});
+    }
+  }
+  // A neuron of the 64 that can go takes 49 parameters and 17 * 48 MACs.
+  at.check(at.prune({"--macs", "0.5"}), 1,
+           {"cannot keep as little as 0.5 of the MACs", "minimum width 16", "150792 of 203016 stay"});
+  at.check(at.prune({"--parameters", "0.01"}), 1, {"cannot keep as little as 0.01 of the parameters"});
+  at.check({"prune", at.model.string(), "--calibrate", at.data.string(), "--macs", "0.5", "--out", at.out}, 1,
+           {"cannot keep as little as 0.5 of the MACs"});
   at.check(at.prune({"--rate", "0.5", "--min-width", "49"}), 1, {"minimum width 49", "at most 0 can go"});
   at.check(at.prune({"--rate", "0.5", "--min-width", "9223372036854775807"}), 1, {"at most 0 can go"});
   at.check(at.prune({"--rate", "0.9"}), 1,
