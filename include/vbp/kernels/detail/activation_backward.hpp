@@ -51,7 +51,7 @@ inline ValueAndSlope<Arch, T> gelu_tanh_with_slope(const Batch<Arch, T>& x) noex
   const B minus_t = x * multiply_add<Arch, T>(square, B(T(-0.044715) * twice_s), B(-twice_s));
   // Bounded, since infinity times s = 0 is no number; e^-88 is nothing beside 1 in either precision.
   const B power = exponential<Arch, T>(xsimd::min(minus_t, B(T(88))));
-  const B logistic = B(T(1)) / (B(T(1)) + power);
+  const B logistic = divide<Arch, T>(B(T(1)), B(T(1)) + power);
   const B value = x * logistic;
   const B inner = multiply_add<Arch, T>(square, B(T(3 * 0.044715) * twice_s), B(twice_s));
   // 1 - s would cancel for large x; it is s e^-t.

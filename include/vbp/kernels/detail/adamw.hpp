@@ -31,7 +31,7 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
     v.store_unaligned(v_at);
     const B denominator = multiply_add<Arch, T>(xsimd::sqrt(v), B(step.second_correction), B(step.epsilon));
     const B decayed = B::load_unaligned(w_at) * B(step.decay_factor);
-    (decayed - B(step.step_size) * m / denominator).store_unaligned(w_at);
+    (decayed - divide<Arch, T>(B(step.step_size) * m, denominator)).store_unaligned(w_at);
   };
   const std::ptrdiff_t whole = size / lanes * lanes;
   for (std::ptrdiff_t i = 0; i < whole; i += lanes) update(gradient + i, first + i, second + i, values + i);

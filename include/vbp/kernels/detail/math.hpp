@@ -106,7 +106,7 @@ inline Batch<Arch, T> gelu_tanh(const Batch<Arch, T>& x) noexcept {
   // divisor. With x as the second operand a NaN stays one.
   const B clipped = xsimd::max(B(T(-40)), x);
   const B inner = clipped * multiply_add<Arch, T>(clipped * clipped, B(T(-0.044715) * twice_s), B(-twice_s));
-  return clipped / (B(T(1)) + exponential<Arch, T>(inner));
+  return divide<Arch, T>(clipped, B(T(1)) + exponential<Arch, T>(inner));
 }
 
 /// out[i] = function(x[i]), vector by vector.

@@ -30,6 +30,15 @@ inline Batch<Arch, T> multiply_add(const Batch<Arch, T>& a, const Batch<Arch, T>
   return xsimd::fma(a, b, c);
 }
 
+/// a / b, rounded once: xsimd 8.1 approximates it on AArch64 as 32-bit ARM has to.
+template <class Arch, class T>
+inline Batch<Arch, T> divide(const Batch<Arch, T>& a, const Batch<Arch, T>& b) noexcept {
+#if defined(__aarch64__)
+  if constexpr (std::is_same_v<T, float>) return vdivq_f32(a, b);
+#endif
+  return a / b;
+}
+
 /// Batch<Arch, T>::size consecutive values of type S from any address, converted to T.
 /// xsimd 8.1 converts float to double through memory, hence the two instructions by name.
 template <class Arch, class T, class S>
