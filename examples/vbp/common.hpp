@@ -159,7 +159,7 @@ std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& che
 Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
 
-/// Milliseconds of a forward pass.
+/// Milliseconds of a forward pass over one image.
 struct Latency {
   double minimum = 0.0;
   double median = 0.0;
@@ -167,11 +167,9 @@ struct Latency {
   Json json() const { return {{"min", minimum}, {"median", median}}; }
 };
 
-/// Both models in turn on `batch` images, so that a machine whose speed drifts favours neither: dense, then
-/// pruned.
+/// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
 std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,
-                                    const vbp::VisionTransformer<float>& pruned, const RunOptions& options,
-                                    vbp::Index batch);
+                                    const vbp::VisionTransformer<float>& pruned, const RunOptions& options);
 
 struct CalibrationRun {
   vbp::io::Calibration calibration;

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "common.hpp"
-#include "latency.hpp"
 #include "vbp/prune/pruner.hpp"
 #include "vbp/prune/ranking.hpp"
 #include "vbp/prune/resource.hpp"
@@ -41,12 +40,9 @@ struct MethodOptions {
   Method resolve(bool images, bool covariances) const;
 };
 
-/// How much is pruned: --rate, --keep, --macs, --parameters or --latency, and what constrains it.
+/// How much is pruned: --rate, --keep, --macs or --parameters, and what constrains it.
 struct BudgetOptions {
   vbp::PrunerOptions pruner;
-  std::optional<vbp::Index> multiple;
-  std::string latency;
-  vbp::Index latency_batch = 1;
   std::optional<double> macs;
   std::optional<double> parameters;
   std::string scope = "global";
@@ -59,8 +55,7 @@ class Budget {
  public:
   /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
   static void require(const BudgetOptions& options);
-  /// With --latency the model is measured.
-  Budget(const BudgetOptions& options, const vbp::VitCheckpoint& dense, const RunOptions& run);
+  Budget(const BudgetOptions& options, const vbp::VitConfig& config);
 
   const vbp::PrunerOptions& options() const noexcept { return options_; }
   /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
@@ -68,15 +63,12 @@ class Budget {
   vbp::PruningPlan plan(const std::vector<vbp::Ranking>& rankings = {}) const;
   /// What the plan comes to beside what was asked for; nothing where that is a count of neurons.
   Json report(const vbp::PruningPlan& plan) const;
-  /// Milliseconds that a plan is predicted to take; nothing without --latency.
-  std::optional<double> predicted_ms(const vbp::PruningPlan& plan) const;
 
  private:
   std::vector<std::string> names_;
   std::vector<vbp::Index> widths_;
   vbp::PrunerOptions options_;
   std::optional<vbp::Resource> resource_;
-  std::optional<LatencyModel> latency_;
   double share_ = 1.0;
 };
 

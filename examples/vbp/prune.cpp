@@ -74,11 +74,11 @@ void run(const PruneOptions& options) {
 
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
+  const Budget budget(options.budget, dense.model.config);
   std::vector<vbp::io::ImageEntry> evaluation;
   if (!options.evaluate.empty())
     evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
   require_not_read(outputs, paths_of(evaluation));
-  const Budget budget(options.budget, dense, options.run);
 
   // Whatever the files can tell is checked before the long work, the budget too.
   CalibrationRun calibration;
@@ -107,8 +107,7 @@ void run(const PruneOptions& options) {
   const Compensated compensated = compressor.apply(plan, method.compensation);
   const vbp::VitCheckpoint& pruned = compensated.checkpoint;
 
-  const auto [dense_latency, pruned_latency] =
-      measure(dense.model, pruned.model, options.run, options.budget.latency_batch);
+  const auto [dense_latency, pruned_latency] = measure(dense.model, pruned.model, options.run);
   std::optional<Evaluation> before, after;
   if (!evaluation.empty()) {
     before = evaluate(dense, evaluation, options.run, "evaluating dense");
@@ -134,8 +133,6 @@ void run(const PruneOptions& options) {
   report["removed"] = plan.removed();
   const Json reached = budget.report(plan);
   if (!reached.empty()) report["budget"] = reached;
-  const std::optional<double> predicted = budget.predicted_ms(plan);
-  if (predicted) report["latency_ms"] = {{"predicted", *predicted}, {"measured", pruned_latency.median}};
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
@@ -186,10 +183,6 @@ void run(const PruneOptions& options) {
   compare("file, bytes", static_cast<std::int64_t>(dense_bytes), static_cast<std::int64_t>(pruned_bytes));
   table.add({"latency, ms (median)", fixed(dense_latency.median, 2), fixed(pruned_latency.median, 2),
              change(dense_latency.median, pruned_latency.median)});
-  if (predicted) {
-    table.add({"latency, ms (predicted)", "", fixed(*predicted, 2),
-               change(pruned_latency.median, *predicted) + " of measured"});
-  }
   if (before) {
     const auto points = [](double a, double b) {
       return (b >= a ? "+" : "") + fixed(100.0 * (b - a), 2) + " points";
