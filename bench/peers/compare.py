@@ -226,6 +226,12 @@ def measure_cell(args, dim: int, hidden: int, threads: int, batch: int) -> dict:
             "ratio": float(np.median(ratios)), "interval": [float(v) for v in interval(ratios)]}
 
 
+def write_table(results: pathlib.Path, lines: list[str]) -> None:
+    before, _, rest = results.read_text().partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    results.write_text(before + "\n".join((MARKS[0], *lines, MARKS[1])) + after)
+
+
 def picture(cells: list[dict], path: pathlib.Path) -> None:
     import matplotlib
 
@@ -274,8 +280,7 @@ def main() -> None:
                                  + " | ".join(f"{cell['ms'][name]:.2f}" for name in PEERS)
                                  + f" | {cell['ratio']:.2f} ({low:.2f} - {high:.2f}) |")
                     print(lines[-1], flush=True)
-    before, _, rest = args.results.read_text().partition(MARKS[0])
-    args.results.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
+                    write_table(args.results, lines)
     picture(cells, args.results.with_name("peers.svg"))
 
 
