@@ -87,12 +87,6 @@ void add_row(const std::string& name, Body&& body) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-/// Chooses the kernels: those of VBP_ARCH, or the best.
-inline void select_kernels() {
-  const char* const architecture = std::getenv("VBP_ARCH");
-  dispatch::select(architecture == nullptr ? "" : architecture);
-}
-
 /// Registers rows and runs them.
 template <class Register>
 int run_benchmarks(int argc, char** argv, Register&& register_rows) {

@@ -78,6 +78,6 @@ void add_layer(const char* model, const Layer& layer) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bench::select_kernels();
+  dispatch::select_by_environment();
   return bench::run_benchmarks(argc, argv, [] { for_each_layer(add_layer); });
 }

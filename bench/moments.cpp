@@ -3,7 +3,7 @@
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  bench::select_kernels();
+  dispatch::select_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       bench::add_row(model.name, [columns = 4 * model.dim](benchmark::State& state) {

@@ -3,7 +3,7 @@
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  bench::select_kernels();
+  dispatch::select_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const vbp::Index columns : {37, 197, 577}) {
       bench::add_row(std::to_string(columns), [columns](benchmark::State& state) {

@@ -1,5 +1,7 @@
 #include "dispatch/select.hpp"
 
+#include <cstdlib>
+
 #include "dispatch/tables.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/kernels/arch.hpp"
@@ -51,6 +53,11 @@ void select(const std::string& name) {
     names += std::string(names.empty() ? "" : ", ") + unit.of_float.architecture;
   }
   throw vbp::ValueError("there are no kernels for \"" + name + "\", only for " + names);
+}
+
+void select_by_environment() {
+  const char* const name = std::getenv("VBP_ARCH");
+  select(name == nullptr ? "" : name);
 }
 
 }  // namespace dispatch

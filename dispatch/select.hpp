@@ -18,4 +18,7 @@ std::vector<Architecture> architectures();
 /// first kernel runs. Throws vbp::ValueError if the program lacks them or the CPU does.
 void select(const std::string& name = {});
 
+/// The same with the name that the environment variable VBP_ARCH holds.
+void select_by_environment();
+
 }  // namespace dispatch

@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    bench::select_kernels();
+    dispatch::select_by_environment();
     const vbp::VitCheckpoint checkpoint = vbp::load_vit(argv[1]);
     checkpoint.require_complete();
     vbp::Inference<float> inference(checkpoint.model, {.threads = std::stoi(argv[4])});

@@ -1,4 +1,4 @@
-#include <cstdlib>
+#include <algorithm>
 #include <iostream>
 #include <thread>
 
@@ -28,8 +28,7 @@ void print_machine() {
 }  // namespace
 
 void add_machine(CLI::App& app) {
-  const char* const name = std::getenv("VBP_ARCH");
-  dispatch::select(name == nullptr ? "" : name);
+  dispatch::select_by_environment();
   app.add_option_function<std::string>(
          "--arch", [](const std::string& asked) { dispatch::select(asked); },
          "use the kernels of this architecture (default: VBP_ARCH, or the best one)")

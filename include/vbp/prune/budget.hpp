@@ -46,6 +46,20 @@ inline void require_options(const PrunerOptions& options) {
   }
 }
 
+/// floor(share * total) for a share in [0, 1] that was meant as a decimal. Such a share is off by half an ulp
+/// and its product by another, so that 0.55 * 20 may fall short of 11. 1e-12 covers thousands of ulps, and no
+/// share that is meant to be below a whole count is that close to it.
+inline Index whole_share(double share, Index total) {
+  const double count = static_cast<double>(total);
+  return std::min(total, static_cast<Index>(std::floor(share * count + 1e-12 * count)));
+}
+
+/// What keeps blocks from becoming narrower, for messages.
+inline std::string narrowest_constraints(const PrunerOptions& options) {
+  return "the minimum width " + std::to_string(options.min_width) +
+         (options.exclude.empty() ? "" : " and the excluded blocks");
+}
+
 /// How many of total hidden neurons go: floor(rate * total), or total - kept. Throws as require_options does,
 /// and ValueError where more are to be kept than there are.
 inline Index requested_removals(const PrunerOptions& options, Index total) {
@@ -57,10 +71,7 @@ inline Index requested_removals(const PrunerOptions& options, Index total) {
     }
     return total - *options.kept;
   }
-  // A decimal rate is off by half an ulp and its product by another, so that 0.55 * 20 may fall short of 11.
-  // 1e-12 covers thousands of ulps, and no rate that is meant to be below a whole count is that close to it.
-  const double count = static_cast<double>(total);
-  return std::min(total, static_cast<Index>(std::floor(*options.rate * count + 1e-12 * count)));
+  return whole_share(*options.rate, total);
 }
 
 /// What each block may lose. Throws ShapeError unless there is one name per block, and ValueError for names
@@ -107,9 +118,8 @@ inline void require_reachable(Index removals, const std::vector<Allowance>& bloc
   const std::string task =
       "cannot remove " + std::to_string(removals) + " of " + std::to_string(total) + " hidden neurons: ";
   if (removals > most) {
-    std::string why = "the minimum width " + std::to_string(options.min_width);
-    if (!options.exclude.empty()) why += " and the excluded blocks";
-    throw ValueError(task + "under " + why + " at most " + std::to_string(most) + " can go");
+    throw ValueError(task + "under " + narrowest_constraints(options) + " at most " + std::to_string(most) +
+                     " can go");
   }
   if (removals < least) {
     throw ValueError(task + "under the maximum width " + std::to_string(*options.max_width) + " at least " +

@@ -2,7 +2,6 @@
 /// Budgets in what neurons cost: the plan that brings parameters or MACs down to a share of the dense ones.
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -75,15 +74,12 @@ inline PruningPlan plan_within(const std::vector<std::string>& names, std::vecto
     plan.requested = plan.removed();  // a width multiple may remove fewer
     return plan;
   };
-  // A decimal share is off by half an ulp, as in requested_removals.
-  const double dense = static_cast<double>(resource.total);
-  const auto limit = static_cast<std::int64_t>(std::floor(share * dense + 1e-12 * dense));
+  const std::int64_t limit = whole_share(share, resource.total);
   PruningPlan plan = removing(many);
   if (resource.left(plan) > limit) {
-    const std::string excluded = options.exclude.empty() ? "" : " and the excluded blocks";
     throw ValueError("cannot keep as little as " + shortest_text(share) + " of the " + resource.name +
-                     ": under the minimum width " + std::to_string(options.min_width) + excluded + " " +
-                     std::to_string(resource.left(plan)) + " of " + std::to_string(resource.total) + " stay");
+                     ": under " + narrowest_constraints(options) + " " + std::to_string(resource.left(plan)) +
+                     " of " + std::to_string(resource.total) + " stay");
   }
   while (few < many) {
     const Index middle = few + (many - few) / 2;

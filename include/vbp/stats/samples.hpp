@@ -9,7 +9,7 @@
 
 namespace vbp::detail {
 
-/// Throws ShapeError unless samples of `columns` features are what `of` (a plural of the field) has.
+/// Throws ShapeError unless samples have as many features as `of`, "statistics" or "a covariance", has.
 inline void require_features(Index columns, Index features, const char* of) {
   if (columns == features) return;
   throw ShapeError("samples of " + std::to_string(columns) + " features for " + of + " of " +
