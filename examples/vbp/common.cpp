@@ -42,6 +42,10 @@ void ModelOptions::add_to(CLI::App& app) {
       ->required()
       ->check(not_empty)
       ->type_name("FILE");
+  add_settings_to(app);
+}
+
+void ModelOptions::add_settings_to(CLI::App& app) {
   app.add_option("--set", settings,
                  "a configuration value, before all that the files say; vbp info lists the keys")
       ->allow_extra_args(false)
@@ -52,6 +56,11 @@ void ModelOptions::add_to(CLI::App& app) {
 }
 
 void RunOptions::add_to(CLI::App& app) {
+  add_size_to(app);
+  app.add_flag("--strict", strict, "stop at the first image that cannot be decoded");
+}
+
+void RunOptions::add_size_to(CLI::App& app) {
   app.add_option("--threads", threads, "threads of the model, at most 1024; default: one a hardware thread")
       ->check(whole_number(1, 1024))
       ->type_name("N");
@@ -59,7 +68,6 @@ void RunOptions::add_to(CLI::App& app) {
       ->check(whole_number(1, 65536))
       ->capture_default_str()
       ->type_name("N");
-  app.add_flag("--strict", strict, "stop at the first image that cannot be decoded");
 }
 
 void JsonOption::add_to(CLI::App& app) {

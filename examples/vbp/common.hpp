@@ -44,6 +44,8 @@ struct ModelOptions {
   std::optional<vbp::Index> image_size;
 
   void add_to(CLI::App& app);
+  /// All but the file.
+  void add_settings_to(CLI::App& app);
 };
 
 /// Options of every subcommand that runs a model.
@@ -53,6 +55,8 @@ struct RunOptions {
   bool strict = false;
 
   void add_to(CLI::App& app);
+  /// All but what is about reading images.
+  void add_size_to(CLI::App& app);
 };
 
 /// For file names: an empty one is a variable of a script that was never set, not a wish for nothing.
@@ -166,6 +170,12 @@ struct Latency {
 
   Json json() const { return {{"min", minimum}, {"median", median}}; }
 };
+
+/// Of several runs, whose times it sorts.
+Latency latency_of(std::vector<double>& milliseconds);
+
+/// Images to measure on: what the pixels are changes no time.
+vbp::Matrix<float> random_images(vbp::Index count, const vbp::VitConfig& config);
 
 /// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
 std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,

@@ -204,6 +204,18 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   return run;
 }
 
+Latency latency_of(std::vector<double>& milliseconds) {
+  std::sort(milliseconds.begin(), milliseconds.end());
+  return {milliseconds.front(), milliseconds[milliseconds.size() / 2]};
+}
+
+vbp::Matrix<float> random_images(Index count, const vbp::VitConfig& config) {
+  vbp::Random random(1);
+  vbp::Matrix<float> images(count, config.image_elements());
+  for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
+  return images;
+}
+
 std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_model,
                                     const vbp::VisionTransformer<float>& pruned_model,
                                     const RunOptions& options) {
@@ -213,9 +225,7 @@ std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_m
   constexpr int most_runs = 30;
   constexpr int fewest_runs = 5;
   constexpr std::chrono::seconds budget(5);
-  vbp::Matrix<float> image(1, dense.config().image_elements());
-  vbp::Random random(1);
-  for (float& value : image.reshaped()) value = static_cast<float>(random.normal());
+  const vbp::Matrix<float> image = random_images(1, dense.config());
   std::vector<double> times[2];
   const auto begin = Clock::now();
   for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {
@@ -228,11 +238,7 @@ std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_m
         times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
     }
   }
-  const auto summary = [](std::vector<double>& values) {
-    std::sort(values.begin(), values.end());
-    return Latency{values.front(), values[values.size() / 2]};
-  };
-  return {summary(times[0]), summary(times[1])};
+  return {latency_of(times[0]), latency_of(times[1])};
 }
 
 }  // namespace tool

@@ -433,6 +433,7 @@ TEST_CASE("files that cannot be written are refused before any work", "[refusal]
              {path + ": ", reason});
     at.check({"eval", model, "--data", missing, "--json", path}, 1, {path + ": ", reason});
     at.check({"info", missing, "--json", path}, 1, {path + ": ", reason});
+    at.check({"bench", missing, "--json", path}, 1, {path + ": ", reason});
     at.check({"merge", missing, "--out", path}, 1, {path + ": ", reason});
     at.check({"merge", missing, "--out", new_file, "--json", path}, 1, {path + ": ", reason});
     at.check({"prune", missing, "--calibrate", missing, "--rate", "0.5", "--out", path}, 1,
@@ -461,6 +462,7 @@ TEST_CASE("no file that is read is overwritten", "[refusal]") {
         (at / "preprocessor_config.json").string()}) {
     const auto parts = {path + ": would overwrite ", std::string(", which is read")};
     at.check({"info", model, "--json", path}, 1, parts);
+    at.check({"bench", model, "--repeat", "1", "--json", path}, 1, parts);
     at.check({"eval", model, "--data", data, "--json", path}, 1, parts);
     at.check({"calibrate", model, "--data", data, "--out", path}, 1, parts);
     at.check({"calibrate", model, "--data", data, "--out", at.out, "--json", path}, 1, parts);
