@@ -28,7 +28,8 @@ def serve(model_file: str, batch: int, threads: int) -> None:
     with safe_open(model_file, "pt") as file:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}
-    widths = [weights[f"blocks.{i}.mlp.fc1.bias"].numel() for i in range(json.loads(metadata["depth"]))]
+    depth = sum(name.endswith("mlp.fc1.bias") for name in weights)
+    widths = [weights[f"blocks.{i}.mlp.fc1.bias"].numel() for i in range(depth)]
     size = json.loads(metadata["image_size"])
     dim, channels, patch, _ = weights["patch_embed.proj.weight"].shape
     model = VisionTransformer(
