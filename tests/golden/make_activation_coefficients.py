@@ -2,6 +2,7 @@
 """Minimax polynomials of math.hpp and activation_backward.hpp in include/vbp/kernels/detail (needs numpy, scipy).
 
 exp:  e^r = 1 + r + r^2 P(r) on |r| <= ln(2) / 2, relative error minimised: a linear programme over Chebyshev nodes.
+power: 2^r = 1 + r P(r) on |r| <= 1 / 2, relative error minimised by iteratively reweighted least squares.
 gelu: GELU(x) = max(x, 0) - h(|x|), h(a) = a Phi(-a). Eight polynomials of degree 6 serve Phi(-a), one around each
       multiple of LIMIT / 7.5, in r = a 7.5 / LIMIT - n, |r| <= 1 / 2; the absolute error of h is minimised (by
       iteratively reweighted least squares), and above LIMIT the value at LIMIT serves: h is below 6.1e-8 there.
@@ -59,6 +60,11 @@ def main() -> None:
     powers = np.vander(r, 5, increasing=True) * weight[:, None]
     coefficients, error = minimax(powers * scale, (np.exp(r) - 1 - r) / np.exp(r) * scale)
     show("exp", coefficients, error / scale)
+
+    r = nodes(-0.5, 0.5)
+    weight = r / 2.0**r
+    coefficients, error = reweighted(np.vander(r, 5, increasing=True) * weight[:, None], (2.0**r - 1) / 2.0**r)
+    show("power", coefficients, error)
 
     limit, intervals, degree = 5.6, 8, 6
     width = limit / (intervals - 0.5)

@@ -37,8 +37,8 @@ GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const Shape& shape, int thr
 
 /// The largest error in parts of its bound. A score, scaled, is off by e <= (d + 3) u |q| |k| / sqrt(d), and
 /// so is by e, relatively, each power; a weight is off by twice the largest of these, by the errors of the
-/// exps (arguments of exp are below 2 |q| |k| / sqrt(d) and rounded twice) and of the sum; the weighted sum
-/// of the values adds its own roundings.
+/// exps (arguments of exp are below 2 |q| |k| / sqrt(d) and rounded four times) and of the sum; the weighted
+/// sum of the values adds its own roundings.
 template <class T>
 double worst_error(const GuardedMatrix<T>& qkv, const Shape& shape, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
@@ -65,7 +65,7 @@ double worst_error(const GuardedMatrix<T>& qkv, const Shape& shape, const Guarde
       for (Index i = 0; i < shape.tokens; ++i) {
         const O score = part(0).row(i).norm() * largest_key / std::sqrt(static_cast<O>(shape.head_dim));
         const O relative = 2 * static_cast<O>(shape.head_dim + 3) * kUnit<T> * score + 2 * exp_error +
-                           8 * kUnit<T> * score + static_cast<O>(2 * shape.tokens + 4) * kUnit<T>;
+                           16 * kUnit<T> * score + static_cast<O>(2 * shape.tokens + 4) * kUnit<T>;
         const Index row = image * shape.tokens + i;
         for (Index j = head * shape.head_dim; j < (head + 1) * shape.head_dim; ++j) {
           worst.add(out(row, j), expected(row, j), relative * weighted(row, j));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -14,17 +15,27 @@ namespace {
 using Arch = vbp::kernels::DefaultArch;
 namespace detail = vbp::kernels::detail;
 
-/// e^x of each value, a vector at a time.
-template <class T>
-std::vector<T> exponential(std::vector<T> x) {
+/// function(x) of each value, a vector at a time.
+template <class T, class Function>
+std::vector<T> by_vector(std::vector<T> x, Function&& function) {
   using B = detail::Batch<Arch, T>;
   const std::size_t size = x.size();
   x.resize((size + B::size - 1) / B::size * B::size);
   for (std::size_t i = 0; i < x.size(); i += B::size) {
-    detail::exponential<Arch, T>(B::load_unaligned(&x[i])).store_unaligned(&x[i]);
+    function(B::load_unaligned(&x[i])).store_unaligned(&x[i]);
   }
   x.resize(size);
   return x;
+}
+
+template <class T>
+std::vector<T> exponential(std::vector<T> x) {
+  return by_vector(std::move(x), [](const auto& batch) { return detail::exponential<Arch, T>(batch); });
+}
+
+template <class T>
+std::vector<T> power_of_two(std::vector<T> x) {
+  return by_vector(std::move(x), [](const auto& batch) { return detail::power_of_two<Arch, T>(batch); });
 }
 
 }  // namespace
@@ -69,4 +80,30 @@ TEST_CASE("exp of double is the standard library's", "[kernels][math]") {
   for (int i = -800; i <= 800; ++i) x.push_back(i * 0.93);
   const std::vector<double> powers = exponential(x);
   for (std::size_t i = 0; i < x.size(); ++i) CHECK(powers[i] == std::exp(x[i]));
+}
+
+TEST_CASE("powers of two keep their error bound from -126 to 0", "[kernels][math]") {
+  constexpr int count = 2'000'000;
+  std::vector<float> x;
+  for (int i = 0; i <= count; ++i) x.push_back(static_cast<float>(-126.0 * i / count));
+  const std::vector<float> powers = power_of_two(x);
+  vbp_test::WorstError<float> worst;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double expected = std::exp2(double{x[i]});
+    worst.add(powers[i], expected, 2e-7 * expected);
+  }
+  CHECK(worst.value() <= 1.0);
+  // A softmax's largest weight is exactly one before it is divided.
+  CHECK(power_of_two<float>({0.0F, -0.0F, -3.0F}) == std::vector<float>{1.0F, 1.0F, 0.125F});
+  for (const float power : power_of_two<float>({-126.5F, -1e30F, -std::numeric_limits<float>::infinity()})) {
+    CHECK(power == std::ldexp(1.0F, -126));
+  }
+  CHECK(std::isnan(power_of_two<float>({std::numeric_limits<float>::quiet_NaN()})[0]));
+}
+
+TEST_CASE("powers of two of double are the standard library's", "[kernels][math]") {
+  std::vector<double> x;
+  for (int i = -1100; i <= 10; ++i) x.push_back(i * 0.97);
+  const std::vector<double> powers = power_of_two(x);
+  for (std::size_t i = 0; i < x.size(); ++i) CHECK(powers[i] == std::exp2(x[i]));
 }

@@ -27,8 +27,9 @@ constexpr Oracle<T> kExpError = std::is_same_v<T, float> ? Oracle<T>(2e-7) : 4 *
 constexpr double kFlushed = 2e-38;
 
 /// Applies the kernel and returns its largest error in parts of the bound. A power's argument is rounded
-/// twice, so the power is off by that many units in its argument and by exp's own error; the sum of n powers
-/// is off by as much on their weighted average and by n roundings; the quotient has both errors.
+/// four times (the difference, 1 / ln(2) times the scale, the product), so the power is off by that many
+/// units in its argument and by exp's own error; the sum of n powers is off by as much on their weighted
+/// average and by n roundings; the quotient has both errors.
 template <class T>
 double worst_error(GuardedMatrix<T>& values, T scale) {
   const Index columns = values.columns();
@@ -43,7 +44,7 @@ double worst_error(GuardedMatrix<T>& values, T scale) {
     Oracle<T> average = 0;
     for (Index j = 0; j < columns; ++j) average += expected(i, j) * argument(j);
     for (Index j = 0; j < columns; ++j) {
-      const Oracle<T> relative = 2 * kExpError<T> + 2 * kUnit<T> * (argument(j) + average) +
+      const Oracle<T> relative = 2 * kExpError<T> + 4 * kUnit<T> * (argument(j) + average) +
                                  static_cast<Oracle<T>>(columns + 3) * kUnit<T>;
       worst.add(values(i, j), expected(i, j), relative * expected(i, j) + kFlushed);
     }
@@ -131,4 +132,10 @@ TEMPLATE_TEST_CASE("softmax of extreme rows", "[kernels][softmax]", float, doubl
   const std::vector<TestType> masked = softmax<TestType>({1, -Limits::infinity(), 1, 1, 1});
   CHECK(masked[0] == TestType(0.25));
   CHECK(masked[1] <= kFlushed);
+  // What is not a number spoils its row, wherever it is, rather than vanish in it.
+  for (std::size_t place = 0; place < 37; ++place) {
+    std::vector<TestType> row(37, TestType(1));
+    row[place] = Limits::quiet_NaN();
+    for (const TestType weight : softmax(row)) REQUIRE(std::isnan(weight));
+  }
 }

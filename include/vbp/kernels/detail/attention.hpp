@@ -31,13 +31,12 @@ std::ptrdiff_t round_to_panel(std::ptrdiff_t columns) noexcept {
   return (columns + width - 1) / width * width;
 }
 
-/// Elements of scratch of one task: packed keys and values, what is added to the scores, the scores of a
-/// block, and what the two products need.
+/// Elements of scratch of one task: packed keys and values, the scores of a block, and what the two products
+/// need.
 template <class Arch, class T>
 std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
   constexpr std::ptrdiff_t rows = GemmShape<Arch, T>::rows;
-  return round_to_panel<Arch, T>(tokens) * (head_dim + 1 + rows) +
-         round_to_panel<Arch, T>(head_dim) * tokens +
+  return round_to_panel<Arch, T>(tokens) * (head_dim + rows) + round_to_panel<Arch, T>(head_dim) * tokens +
          std::max(gemm_scratch_elements<Arch, T>(rows, tokens),
                   gemm_scratch_elements<Arch, T>(rows, head_dim));
 }
@@ -57,12 +56,15 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
   const std::ptrdiff_t padded = (tokens + lanes - 1) / lanes * lanes;
   T* const keys = scratch;
   T* const values = keys + score_stride * head_dim;
-  T* const mask = values + round_to_panel<Arch, T>(head_dim) * tokens;
-  T* const scores = mask + score_stride;
+  T* const scores = values + round_to_panel<Arch, T>(head_dim) * tokens;
   T* const rest = scores + score_stride * GemmShape<Arch, T>::rows;
+  const std::ptrdiff_t whole = padded - lanes;
   // Keys that fill the last vector up get no weight.
-  std::fill_n(mask, tokens, T(0));
-  std::fill_n(mask + tokens, padded - tokens, -std::numeric_limits<T>::infinity());
+  alignas(64) T mask[B::size];
+  for (std::ptrdiff_t j = 0; j < lanes; ++j) {
+    mask[j] = whole + j < tokens ? T(0) : -std::numeric_limits<T>::infinity();
+  }
+  const B absent = B::load_aligned(mask);
   for (std::ptrdiff_t i = begin; i < end; ++i) {
     const std::ptrdiff_t block = i % blocks;
     const std::ptrdiff_t head = i / blocks % operands.heads;
@@ -81,16 +83,23 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
                          .packed = keys,
                          .columns = padded,
                          .depth = head_dim,
-                         .epilogue = {.bias = mask},
+                         .epilogue = {},
                          .c = scores,
                          .c_stride = score_stride},
                         rest);
+    // Step by step over all rows: a reduction over lanes waits for itself, but not for the next row's.
     T factors[GemmShape<Arch, T>::rows];
+    B sums[GemmShape<Arch, T>::rows];
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       T* const weights = scores + row * score_stride;
-      factors[row] =
-          T(1) / exponentials<Arch, T>(weights, padded - lanes, weights + padded - lanes, operands.scale);
+      (B::load_aligned(weights + whole) + absent).store_aligned(weights + whole);
+      factors[row] = largest<Arch, T>(weights, whole, weights + whole);
     }
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      T* const weights = scores + row * score_stride;
+      sums[row] = exponentials<Arch, T>(weights, whole, weights + whole, factors[row], operands.scale);
+    }
+    for (std::ptrdiff_t row = 0; row < rows; ++row) factors[row] = T(1) / sum_lanes<Arch, T>(sums[row]);
     gemm_whole<Arch, T>({.a = scores,
                          .a_stride = score_stride,
                          .rows = rows,
@@ -104,11 +113,11 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
     // The sums divide the result, which has fewer columns than the weights.
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       T* const to = out + row * operands.out_stride;
-      const std::ptrdiff_t whole = head_dim / lanes * lanes;
-      for (std::ptrdiff_t j = 0; j < whole; j += lanes) {
+      const std::ptrdiff_t vectors = head_dim / lanes * lanes;
+      for (std::ptrdiff_t j = 0; j < vectors; j += lanes) {
         (B::load_unaligned(to + j) * B(factors[row])).store_unaligned(to + j);
       }
-      for (std::ptrdiff_t j = whole; j < head_dim; ++j) to[j] *= factors[row];
+      for (std::ptrdiff_t j = vectors; j < head_dim; ++j) to[j] *= factors[row];
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include "vbp/kernels/detail/math.hpp"
 #include "vbp/kernels/detail/simd.hpp"
+#include "vbp/kernels/detail/transpose.hpp"
 
 namespace vbp::kernels::detail {
 
@@ -267,18 +268,10 @@ template <class Arch, class T>
 void pack_panels(const T* w, std::ptrdiff_t columns, std::ptrdiff_t depth, std::ptrdiff_t w_stride,
                  T* packed) noexcept {
   constexpr std::ptrdiff_t width = GemmShape<Arch, T>::columns;
-  // A cache line of each row of W at a time.
-  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
   for (std::ptrdiff_t first = 0; first < columns; first += width) {
     const std::ptrdiff_t present = std::min(width, columns - first);
     if (present < width) std::fill_n(packed, depth * width, T(0));
-    for (std::ptrdiff_t begin = 0; begin < depth; begin += line) {
-      const std::ptrdiff_t end = std::min(begin + line, depth);
-      for (std::ptrdiff_t j = 0; j < present; ++j) {
-        const T* const row = w + (first + j) * w_stride;
-        for (std::ptrdiff_t k = begin; k < end; ++k) packed[k * width + j] = row[k];
-      }
-    }
+    transpose<Arch, T>(w + first * w_stride, present, depth, w_stride, packed, width);
     packed += depth * width;
   }
 }
@@ -291,9 +284,14 @@ void pack_panels_transposed(const T* w, std::ptrdiff_t columns, std::ptrdiff_t d
   for (std::ptrdiff_t first = 0; first < columns; first += width) {
     const std::ptrdiff_t present = std::min(width, columns - first);
     for (std::ptrdiff_t k = 0; k < depth; ++k) {
+      const T* const from = w + k * w_stride + first;
       T* const row = packed + k * width;
-      std::memcpy(row, w + k * w_stride + first, static_cast<std::size_t>(present) * sizeof(T));
-      for (std::ptrdiff_t j = present; j < width; ++j) row[j] = T(0);
+      if (present == width) {  // of a constant size, which needs no call
+        std::memcpy(row, from, static_cast<std::size_t>(width) * sizeof(T));
+        continue;
+      }
+      std::memcpy(row, from, static_cast<std::size_t>(present) * sizeof(T));
+      std::fill(row + present, row + width, T(0));
     }
     packed += depth * width;
   }

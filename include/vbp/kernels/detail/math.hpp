@@ -54,6 +54,29 @@ inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
   }
 }
 
+/// 2^x, relative error below 2e-7 for x in [-126, 0]; below it flushes to 2^-126. Powers above 1 are for
+/// exponential(): this one serves softmax, where a minimum and a second part of ln(2) would be paid for
+/// nothing.
+template <class Arch, class T>
+inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
+  if constexpr (std::is_same_v<T, double>) {
+    return by_lane<Arch, T>(x, [](double lane) { return std::exp2(lane); });
+  } else {
+    using F = Batch<Arch, float>;
+    using I = Batch<Arch, std::int32_t>;
+    static constexpr float kPower[] = {
+        1.0F, 6.931469776e-01F, 2.402224208e-01F, 5.550733749e-02F, 9.671513011e-03F, 1.326472626e-03F};
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits of the sum.
+    constexpr float rounding = 12582912.0F;
+    // In this order max hands a NaN on.
+    const F clamped = xsimd::max(F(-126.0F), x);
+    const F shifted = clamped + F(rounding);
+    const F power = polynomial<Arch>(clamped - (shifted - F(rounding)), kPower);
+    const I exponent = xsimd::bitwise_cast<I>(shifted) << 23;
+    return xsimd::bitwise_cast<F>(xsimd::bitwise_cast<I>(power) + exponent);
+  }
+}
+
 /// GELU(x) = x Phi(x) (Hendrycks and Gimpel 2016), as max(x, 0) - |x| Phi(-|x|), since the second term is
 /// small and smooth: eight polynomials serve Phi(-|x|), each coefficient a table that one permutation looks
 /// up. float: absolute error below 1e-7, or 2 units in the last place where x > 2; below -5.6 it is -6e-8.

@@ -7,18 +7,27 @@
 
 namespace vbp::kernels::detail {
 
-/// row <- exp(scale (row - max row)), scale > 0; returns the sum. The last, incomplete vector is `rest`,
-/// whose lanes beyond the row hold minus infinity: at most e^-87 each, which no sum that holds a 1 notices.
+/// The largest of a row of `whole` values in full vectors and one vector more, `rest`.
 template <class Arch, class T>
-inline T exponentials(T* row, std::ptrdiff_t whole, T* rest, T scale) noexcept {
+inline T largest(const T* row, std::ptrdiff_t whole, const T* rest) noexcept {
   using B = Batch<Arch, T>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   B largest = B::load_aligned(rest);
   for (std::ptrdiff_t j = 0; j < whole; j += lanes) largest = xsimd::max(largest, B::load_unaligned(row + j));
-  const T maximum = largest_lane<Arch, T>(largest);
+  return largest_lane<Arch, T>(largest);
+}
+
+/// row <- exp(scale (row - maximum)), scale > 0 and maximum the row's; returns partial sums of it. The last,
+/// incomplete vector is `rest`, whose lanes beyond the row hold minus infinity: at most 2^-126 each, which no
+/// sum that holds a 1 notices.
+template <class Arch, class T>
+inline Batch<Arch, T> exponentials(T* row, std::ptrdiff_t whole, T* rest, T maximum, T scale) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   // The maximum is subtracted before scaling, which is exact for it: a rounded product of two would leave, of
   // huge values, more than exp can take.
-  const auto power = [&](const B& x) { return exponential<Arch, T>((x - B(maximum)) * B(scale)); };
+  const B factor(scale * T(1.44269504088896340736));  // 1 / ln(2)
+  const auto power = [&](const B& x) { return power_of_two<Arch, T>((x - B(maximum)) * factor); };
   B sums(T(0));
   for (std::ptrdiff_t j = 0; j < whole; j += lanes) {
     const B values = power(B::load_unaligned(row + j));
@@ -27,7 +36,7 @@ inline T exponentials(T* row, std::ptrdiff_t whole, T* rest, T scale) noexcept {
   }
   const B values = power(B::load_aligned(rest));
   values.store_aligned(rest);
-  return sum_lanes<Arch, T>(sums + values);
+  return sums + values;
 }
 
 /// In place: row <- exp(scale (row - max row)) / sum, scale > 0.
@@ -42,7 +51,8 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
     alignas(64) T rest[static_cast<std::size_t>(lanes)];
     std::fill_n(rest, lanes, -std::numeric_limits<T>::infinity());
     std::copy(row + whole, row + columns, rest);
-    const T factor = T(1) / exponentials<Arch, T>(row, whole, rest, scale);
+    const T maximum = largest<Arch, T>(row, whole, rest);
+    const T factor = T(1) / sum_lanes<Arch, T>(exponentials<Arch, T>(row, whole, rest, maximum, scale));
     for (std::ptrdiff_t j = 0; j < whole; j += lanes)
       (B::load_unaligned(row + j) * B(factor)).store_unaligned(row + j);
     for (std::ptrdiff_t j = whole; j < columns; ++j) row[j] = rest[j - whole] * factor;

@@ -7,16 +7,50 @@
 
 namespace vbp::kernels::detail {
 
+/// Exchanges the off-diagonal quarters of every square of 2 Distance x 2 Distance lanes along the diagonal.
+template <class Arch, class T, std::size_t Distance, std::size_t... I>
+[[gnu::always_inline]] inline void exchange_quarters(typename Batch<Arch, T>::register_type* rows,
+                                                     std::index_sequence<I...> all) noexcept {
+  constexpr std::size_t size = Batch<Arch, T>::size;
+  unrolled<size / 2>([&](auto pair) __attribute__((always_inline)) {
+    constexpr std::size_t upper = pair / Distance * 2 * Distance + pair % Distance;
+    const auto a = rows[upper];
+    const auto b = rows[upper + Distance];
+    rows[upper] = __builtin_shufflevector(a, b, ((I & Distance) == 0 ? I : size + I - Distance)...);
+    rows[upper + Distance] =
+        __builtin_shufflevector(a, b, ((I & Distance) == 0 ? I + Distance : size + I)...);
+  });
+  if constexpr (Distance > 1) exchange_quarters<Arch, T, Distance / 2>(rows, all);
+}
+
+/// out = in^T of a square that is a vector wide, in registers; rows of either their strides apart.
+template <class Arch, class T>
+inline void transpose_square(const T* in, std::ptrdiff_t in_stride, T* out,
+                             std::ptrdiff_t out_stride) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  typename B::register_type rows[B::size];
+  unrolled<lanes>([&](auto i)
+                      __attribute__((always_inline)) { rows[i] = B::load_unaligned(in + i * in_stride); });
+  exchange_quarters<Arch, T, B::size / 2>(rows, std::make_index_sequence<B::size>{});
+  unrolled<lanes>([&](auto i)
+                      __attribute__((always_inline)) { B(rows[i]).store_unaligned(out + i * out_stride); });
+}
+
 /// out [columns, rows] = in [rows, columns], rows of either their strides apart. Square tiles, so that a
 /// cache line is read and written while it is at hand.
 template <class Arch, class T>
 void transpose(const T* in, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t in_stride, T* out,
                std::ptrdiff_t out_stride) noexcept {
-  constexpr std::ptrdiff_t tile = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+  constexpr auto tile = static_cast<std::ptrdiff_t>(Batch<Arch, T>::size);
   for (std::ptrdiff_t i = 0; i < rows; i += tile) {
     const std::ptrdiff_t last_row = std::min(i + tile, rows);
     for (std::ptrdiff_t j = 0; j < columns; j += tile) {
       const std::ptrdiff_t last_column = std::min(j + tile, columns);
+      if (last_row == i + tile && last_column == j + tile) {
+        transpose_square<Arch, T>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+        continue;
+      }
       for (std::ptrdiff_t column = j; column < last_column; ++column) {
         for (std::ptrdiff_t row = i; row < last_row; ++row) {
           out[column * out_stride + row] = in[row * in_stride + column];
