@@ -1,0 +1,72 @@
+/// The sequential refit of a network, on request, so that another program's can be measured in turn:
+/// bench_sequential MODEL IMAGES COUNT RATE THREADS. IMAGES holds COUNT images as float32. Calibrates once;
+/// for every line on stdin it refits anew, second layers and attention outputs, and prints the seconds; at
+/// the end of stdin it prints the errors of the steps and its peak memory in bytes.
+
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <sys/resource.h>
+
+#include "../common.hpp"
+
+namespace {
+
+using vbp::Index;
+using vbp::Matrix;
+
+constexpr Index kBatch = 32;
+
+void run(const std::string& file, const std::string& images_file, Index count, double rate, int threads) {
+  const vbp::VisionTransformer<float> model = vbp::load_vit(file).model;
+  Matrix<float> images(count, model.config.image_elements());
+  std::ifstream input(images_file, std::ios::binary);
+  input.read(reinterpret_cast<char*>(images.data()),
+             static_cast<std::streamsize>(static_cast<std::size_t>(images.size()) * sizeof(float)));
+  if (!input) throw vbp::FileError(images_file, "has too few images");
+
+  auto statistics = vbp::hidden_statistics(model.config);
+  auto covariances = vbp::hidden_covariances(model.config);
+  const Index tokens = model.config.tokens();
+  Matrix<float> start(count * tokens, model.config.dim);
+  vbp::Inference<float> inference(model, {.threads = threads});
+  for (Index first = 0; first < count; first += kBatch) {
+    const Index size = std::min(kBatch, count - first);
+    vbp::observe_hidden<float>(inference, images.middleRows(first, size), statistics, covariances);
+    start.middleRows(first * tokens, size * tokens) = inference.embedded(images.middleRows(first, size));
+  }
+  images.resize(0, 0);
+  const vbp::PruningPlan plan =
+      vbp::VariancePruner({.rate = rate}).plan(vbp::block_names(model.config), statistics);
+
+  std::vector<vbp::SequentialStep> steps;
+  for (std::string line; std::getline(std::cin, line);) {
+    vbp::VisionTransformer<float> teacher = model, student = model;
+    vbp::VitNetwork<float> dense(teacher, {.threads = threads}), pruned(student, {.threads = threads});
+    vbp::SequentialRefit<vbp::VitNetwork<float>> refit(
+        dense, pruned, {.inputs = false, .first_layer_steps = 0, .batch = kBatch});
+    std::cout << bench::seconds_of([&] { steps = refit(plan, covariances, start); }) << std::endl;
+  }
+  for (const vbp::SequentialStep& step : steps) {
+    if (step.refitted) std::cout << step.name << ' ' << step.after << '\n';
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  std::cout << "peak " << usage.ru_maxrss * 1024 << std::endl;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc != 6) throw vbp::Error("usage: bench_sequential MODEL IMAGES COUNT RATE THREADS");
+    dispatch::select_by_environment();
+    run(argv[1], argv[2], std::atol(argv[3]), std::atof(argv[4]), std::atoi(argv[5]));
+  } catch (const std::exception& error) {
+    std::cerr << "bench_sequential: " << error.what() << '\n';
+    return 1;
+  }
+}
