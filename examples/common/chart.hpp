@@ -1,6 +1,6 @@
 #pragma once
-/// Line charts as SVG text: panels side by side, each with axes, grid, lines with markers and a legend.
-/// The same figure gives the same text on every machine.
+/// Line charts as SVG text: panels side by side or in rows, each with axes, grid, lines with markers and a
+/// legend. The same figure gives the same text on every machine.
 
 #include <algorithm>
 #include <charconv>
@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "vbp/core/error.hpp"
@@ -55,7 +56,8 @@ struct Figure {
   std::string subtitle;
   std::vector<Panel> panels;
   double panel_width = 500.0;  ///< in pixels, axis labels included
-  double height = 440.0;
+  double height = 440.0;       ///< of one row of panels and the titles
+  std::size_t columns = 0;     ///< panels in a row; 0: all of them
 };
 
 /// Colours that stay apart for the colour-blind (Okabe and Ito 2008), dark enough for white paper.
@@ -66,7 +68,33 @@ inline constexpr const char* green = "#009e73";
 inline constexpr const char* vermilion = "#d55e00";
 inline constexpr const char* purple = "#cc79a7";
 inline constexpr const char* grey = "#777777";
+inline constexpr const char* black = "#222222";
 }  // namespace colours
+
+/// A round step that divides the range into at most ten parts.
+inline double tick_step(double range) {
+  const double power = std::pow(10.0, std::floor(std::log10(std::max(range, 1e-6) / 10.0)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (range / (factor * power) <= 10.0) return factor * power;
+  }
+  return 10.0 * power;
+}
+
+/// One coordinate of all points.
+inline std::vector<double> values_of(const std::vector<Series>& lines, double Point::*coordinate) {
+  std::vector<double> values;
+  for (const Series& line : lines) {
+    for (const Point& point : line.points) values.push_back(point.*coordinate);
+  }
+  return values;
+}
+
+/// An axis from a multiple of its step to another that encloses all values, of which there is one at least.
+inline Axis axis_around(std::string label, const std::vector<double>& values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const double step = std::max(0.01, tick_step(*high - *low));
+  return {std::move(label), step * std::floor(*low / step), step * (std::floor(*high / step) + 1.0), step};
+}
 
 namespace detail {
 
@@ -246,22 +274,28 @@ inline void draw_panel(Canvas& canvas, const Panel& panel, Point top_left, Point
 inline std::string to_svg(const Figure& figure) {
   constexpr double left = 64.0;
   constexpr double right = 20.0;
-  const double width = figure.panel_width * static_cast<double>(figure.panels.size());
+  constexpr double titles = 76.0;
+  const std::size_t count = figure.panels.size();
+  const std::size_t columns = figure.columns == 0 ? count : std::min(count, figure.columns);
+  const std::size_t rows = columns == 0 ? 1 : (count + columns - 1) / columns;
+  const double row_height = figure.height - titles;
+  const double width = figure.panel_width * static_cast<double>(columns);
+  const double height = titles + row_height * static_cast<double>(rows);
   for (const Panel& panel : figure.panels) detail::require(panel);
   detail::Canvas canvas;
-  canvas.rectangle({0.0, 0.0}, width, figure.height, "fill=\"#ffffff\"");
+  canvas.rectangle({0.0, 0.0}, width, height, "fill=\"#ffffff\"");
   canvas.write({left, 34.0}, figure.title, "font-size=\"19\" font-weight=\"bold\"");
   canvas.write({left, 57.0}, figure.subtitle, "fill=\"#555555\"");
-  double begin = 0.0;
-  for (const Panel& panel : figure.panels) {
-    detail::draw_panel(canvas, panel, {begin + left, 112.0},
-                       {begin + figure.panel_width - right, figure.height - 62.0});
-    begin += figure.panel_width;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double x = figure.panel_width * static_cast<double>(i % columns);
+    const double y = titles + row_height * static_cast<double>(i / columns);
+    detail::draw_panel(canvas, figure.panels[i], {x + left, y + 36.0},
+                       {x + figure.panel_width - right, y + row_height - 62.0});
   }
-  const std::string size = detail::number(width) + "\" height=\"" + detail::number(figure.height) + "\"";
+  const std::string size = detail::number(width) + "\" height=\"" + detail::number(height) + "\"";
   return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
          "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" +
-         size + " viewBox=\"0 0 " + detail::number(width) + " " + detail::number(figure.height) +
+         size + " viewBox=\"0 0 " + detail::number(width) + " " + detail::number(height) +
          "\" font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\" font-size=\"13\" "
          "fill=\"#222222\">\n<title>" +
          detail::escaped(figure.title) + "</title>\n" + canvas.text() + "</svg>\n";

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -140,6 +141,7 @@ struct Evaluation {
   vbp::Index correct5 = 0;
   vbp::Index classes = 0;
   double seconds = 0.0;
+  std::string hits;  ///< a letter an image, in their order: 1 where its class has the largest score, else 0
   std::vector<vbp::io::ImageFailure> failures;
 
   double top1() const { return static_cast<double>(correct) / static_cast<double>(images); }
@@ -152,6 +154,14 @@ struct Evaluation {
 /// The hash of an image file's content; nothing where it cannot be read, which those who decode it report.
 std::optional<std::string> content_of(const vbp::io::ImageEntry& image);
 
+/// The contents of images as a set, to be looked up in, and as one hash, order and labels included.
+std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images);
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images);
+
+/// Throws FileError if an evaluation image is among the calibration images, told by content.
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+                      const std::unordered_set<std::string>& calibration);
+
 /// The paths of images, for require_not_read.
 std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntry>& images);
 
@@ -159,6 +169,12 @@ std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntr
 std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
                                                    const std::filesystem::path& folder,
                                                    std::optional<vbp::Index> limit);
+
+/// The images of a folder to calibrate on, `limit` of them where one is given. Throws FileError if one of
+/// them is to be evaluated on.
+std::vector<vbp::io::ImageEntry> calibration_images(const std::filesystem::path& folder,
+                                                    std::optional<vbp::Index> limit,
+                                                    const std::vector<vbp::io::ImageEntry>& evaluation);
 
 Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
@@ -242,6 +258,7 @@ void add_eval(CLI::App& app);
 void add_calibrate(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_prune(CLI::App& app);
+void add_sweep(CLI::App& app);
 void add_finetune(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);

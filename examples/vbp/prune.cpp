@@ -29,27 +29,6 @@ struct PruneOptions {
   std::optional<Index> evaluate_limit;
 };
 
-/// Throws if an evaluation image is among the calibration images, told by content.
-void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
-                      const std::unordered_set<std::string>& calibration) {
-  for (const vbp::io::ImageEntry& image : evaluation) {
-    const auto content = content_of(image);
-    if (content && calibration.contains(*content)) {
-      throw vbp::FileError(
-          image.path.string(),
-          "is a calibration image too; evaluating on what was calibrated on flatters the result");
-    }
-  }
-}
-
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> contents;
-  for (const vbp::io::ImageEntry& image : images) {
-    if (auto content = content_of(image)) contents.insert(std::move(*content));
-  }
-  return contents;
-}
-
 Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& latency,
           const std::optional<Evaluation>& evaluation) {
   Json report;
@@ -84,10 +63,8 @@ void run(const PruneOptions& options) {
   CalibrationRun calibration;
   Method method;
   if (options.statistics.empty()) {
-    auto images = vbp::io::find_images(options.calibrate);
-    if (options.limit) images = vbp::io::spread(images, *options.limit);
+    auto images = calibration_images(options.calibrate, options.limit, evaluation);
     require_not_read(outputs, paths_of(images));
-    if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
     budget.plan();
     method = options.method.resolve(true, true);
     const Gather gather{.covariances = method.needs_covariance(), .start = method.needs_covariance()};

@@ -1,6 +1,7 @@
 /// Everything that runs a model: the one source file in which the kernels are compiled.
 
 #include <algorithm>
+#include <span>
 #include <unordered_set>
 #include <utility>
 
@@ -85,6 +86,42 @@ std::optional<std::string> content_of(const vbp::io::ImageEntry& image) {
   }
 }
 
+std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::unordered_set<std::string> contents;
+  for (const vbp::io::ImageEntry& image : images) {
+    if (auto content = content_of(image)) contents.insert(std::move(*content));
+  }
+  return contents;
+}
+
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images) {
+  std::string text;
+  for (const vbp::io::ImageEntry& image : images) {
+    text += content_of(image).value_or("unreadable") + ' ' + std::to_string(image.label) + '\n';
+  }
+  return vbp::io::hash_bytes(std::as_bytes(std::span(text))).to_string();
+}
+
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+                      const std::unordered_set<std::string>& calibration) {
+  for (const vbp::io::ImageEntry& image : evaluation) {
+    const auto content = content_of(image);
+    if (content && calibration.contains(*content)) {
+      throw vbp::FileError(
+          image.path.string(),
+          "is a calibration image too; evaluating on what was calibrated on flatters the result");
+    }
+  }
+}
+
+std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std::optional<Index> limit,
+                                                    const std::vector<vbp::io::ImageEntry>& evaluation) {
+  auto images = vbp::io::find_images(folder);
+  if (limit) images = vbp::io::spread(images, *limit);
+  if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
+  return images;
+}
+
 std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
                                                    const fs::path& folder, std::optional<Index> limit) {
   const Index classes = checkpoint.model.config.classes;
@@ -121,6 +158,7 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
       Index before = (logits.row(i).array() > own).count();
       before += (logits.row(i).head(label).array() == own).count();
       result.correct += before < 1 ? 1 : 0;
+      result.hits += before < 1 ? '1' : '0';
       result.correct5 += before < 5 ? 1 : 0;
     }
     result.images += batch.size();

@@ -215,29 +215,6 @@ class Log {
 
 // ---- the picture ----
 
-/// A round step that divides the range into at most ten parts.
-double tick_step(double range) {
-  const double power = std::pow(10.0, std::floor(std::log10(std::max(range, 1e-6) / 10.0)));
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (range / (factor * power) <= 10.0) return factor * power;
-  }
-  return 10.0 * power;
-}
-
-/// An axis from a multiple of its step to another that encloses all values.
-chart::Axis axis_around(const std::string& label, const std::vector<chart::Series>& series) {
-  double low = HUGE_VAL;
-  double high = -HUGE_VAL;
-  for (const chart::Series& line : series) {
-    for (const chart::Point& point : line.points) {
-      low = std::min(low, point.y);
-      high = std::max(high, point.y);
-    }
-  }
-  const double step = std::max(0.01, tick_step(high - low));
-  return {label, step * std::floor(low / step), step * (std::floor(high / step) + 1.0), step};
-}
-
 /// Loss and top-1 of the epochs that the log holds.
 void draw_curve(const fs::path& log, const fs::path& picture, Index epochs) {
   chart::Series loss{.label = "training loss", .colour = chart::colours::blue};
@@ -257,21 +234,22 @@ void draw_curve(const fs::path& log, const fs::path& picture, Index epochs) {
   }
   if (loss.points.empty()) return;
   const chart::Axis x{"epoch", 0.0, static_cast<double>(epochs),
-                      std::max(1.0, std::ceil(tick_step(static_cast<double>(epochs))))};
+                      std::max(1.0, std::ceil(chart::tick_step(static_cast<double>(epochs))))};
   std::vector<chart::Series> accuracies{training};
   if (!validation.points.empty()) accuracies.push_back(validation);
-  const chart::Figure figure{.title = "Training",
-                             .subtitle = "Means over each epoch; the weights change while it runs.",
-                             .panels = {{.title = "Loss",
-                                         .x = x,
-                                         .y = axis_around("loss", {loss}),
-                                         .series = {loss},
-                                         .legend = chart::Corner::top_right},
-                                        {.title = "Top-1",
-                                         .x = x,
-                                         .y = axis_around("top-1, %", accuracies),
-                                         .series = accuracies,
-                                         .legend = chart::Corner::bottom_right}}};
+  const chart::Figure figure{
+      .title = "Training",
+      .subtitle = "Means over each epoch; the weights change while it runs.",
+      .panels = {{.title = "Loss",
+                  .x = x,
+                  .y = chart::axis_around("loss", chart::values_of({loss}, &chart::Point::y)),
+                  .series = {loss},
+                  .legend = chart::Corner::top_right},
+                 {.title = "Top-1",
+                  .x = x,
+                  .y = chart::axis_around("top-1, %", chart::values_of(accuracies, &chart::Point::y)),
+                  .series = accuracies,
+                  .legend = chart::Corner::bottom_right}}};
   vbp::io::write_file_atomically(picture, chart::to_svg(figure));
 }
 
@@ -315,15 +293,6 @@ std::vector<vbp::io::ImageEntry> shuffled(std::vector<vbp::io::ImageEntry> image
   vbp::Random random(vbp::derive_seed(seed, static_cast<std::uint64_t>(epoch), 1));
   random.shuffle(images);
   return images;
-}
-
-/// Content of the validation images, so that training on one is noticed.
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> contents;
-  for (const vbp::io::ImageEntry& image : images) {
-    if (auto content = content_of(image)) contents.insert(std::move(*content));
-  }
-  return contents;
 }
 
 class Run {

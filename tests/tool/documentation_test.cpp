@@ -127,6 +127,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
               .code == 0);
   // The default is sequential and greedy, so no variance is kept or lost.
   check_report("vbp prune", report, {"blocks[].variance_kept"});
+  REQUIRE(run_tool("sweep", at.model, "--calibrate", at / "calibration", "--evaluate", at.data, "--rates",
+                   "0.5,0.9", "--criteria", "variance", "--compensations", "none", "--json", report)
+              .code == 0);
+  check_report("vbp sweep", report, {"skipped[].criterion", "skipped[].compensation"});
   REQUIRE(run_tool("finetune", at / "p", "--teacher", at.model, "--data", at.data, "--epochs", "1", "--batch",
                    "8", "--out", at / "f", "--json", report)
               .code == 0);
@@ -155,7 +159,8 @@ TEST_CASE("the documentation names every option of every subcommand", "[document
       {"info", "vbp info"},           {"eval", "vbp eval"},
       {"calibrate", "vbp calibrate"}, {"merge", "vbp merge"},
       {"prune", "vbp prune"},         {"finetune", "vbp finetune and vbp train"},
-      {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"}};
+      {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"},
+      {"sweep", "vbp sweep"}};
   const std::string help = require_tool("--help");
   const std::set<std::string> shared = options_in(section("Options of several subcommands"));
   std::map<std::string, std::set<std::string>> of_section;

@@ -54,3 +54,27 @@ TEST_CASE("a chart refuses points that it cannot draw and axes without a range")
     CHECK_THROWS_WITH(chart::to_svg(figure), "chart: the axis \"x\" has no range or too many ticks");
   }
 }
+
+TEST_CASE("panels stand in rows of as many columns as asked for") {
+  chart::Figure figure = figure_with({10, 0.3});
+  figure.panels.assign(3, figure.panels.front());
+  CHECK(contains(chart::to_svg(figure), "width=\"1500\" height=\"440\""));
+  figure.columns = 2;
+  const std::string svg = chart::to_svg(figure);
+  // A row is as high as the figure less its titles, 440 - 76.
+  CHECK(contains(svg, "width=\"1000\" height=\"804\""));
+  for (const char* line : {"64,378 480,112", "564,378 980,112", "64,742 480,476"}) {
+    CHECK(contains(svg, std::string("points=\"") + line));
+  }
+}
+
+TEST_CASE("an axis encloses its values between round numbers") {
+  const chart::Axis axis = chart::axis_around("y", {3.2, 17.9, 8.0});
+  CHECK(axis.begin == 2.0);
+  CHECK(axis.end == 18.0);
+  CHECK(axis.step == 2.0);
+  // One value alone has an axis too.
+  const chart::Axis alone = chart::axis_around("y", {5.0});
+  CHECK(alone.begin <= 5.0);
+  CHECK(alone.end > 5.0);
+}
