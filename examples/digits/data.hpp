@@ -9,20 +9,19 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/file.hpp"
-#include "vbp/io/preprocessing.hpp"
 
 struct Digits {
-  vbp::Matrix<float> images;  ///< [n, 64], normalised for the model
+  vbp::Matrix<float> images;  ///< [n, 64], from -1 (background) to 1
   std::vector<vbp::Index> labels;
 };
 
 struct Split {
-  Digits calibration;
+  Digits training;
   Digits test;
 };
 
-/// Reads digits.bin (SOURCE.md tells its format): every fifth digit is for the test, the others calibrate.
-inline Split load_digits(const std::filesystem::path& path, const vbp::io::Preprocessing& preprocessing) {
+/// Reads digits.bin (SOURCE.md tells its format): every fifth digit is held out for the test.
+inline Split load_digits(const std::filesystem::path& path) {
   constexpr vbp::Index pixels = 64;
   constexpr vbp::Index record = pixels + 1;
   const vbp::io::MappedFile file(path);
@@ -33,16 +32,15 @@ inline Split load_digits(const std::filesystem::path& path, const vbp::io::Prepr
   const auto byte = [&](vbp::Index i) { return static_cast<int>(file.bytes()[static_cast<std::size_t>(i)]); };
   Split split;
   split.test.images.resize((count + 4) / 5, pixels);
-  split.calibration.images.resize(count - split.test.images.rows(), pixels);
+  split.training.images.resize(count - split.test.images.rows(), pixels);
   for (vbp::Index i = 0; i < count; ++i) {
-    Digits& digits = i % 5 == 0 ? split.test : split.calibration;
+    Digits& digits = i % 5 == 0 ? split.test : split.training;
     const auto row = static_cast<vbp::Index>(digits.labels.size());
     for (vbp::Index p = 0; p < pixels; ++p) {
       const int value = byte(i * record + p);
       if (value > 16)
         throw vbp::FileError(path.string(), "has a pixel above 16 in record " + std::to_string(i));
-      digits.images(row, p) =
-          static_cast<float>((value / 16.0 - preprocessing.mean[0]) / preprocessing.std[0]);
+      digits.images(row, p) = static_cast<float>(value) / 8.0F - 1.0F;
     }
     digits.labels.push_back(byte(i * record + pixels));
   }
