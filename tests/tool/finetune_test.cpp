@@ -64,7 +64,9 @@ TEST_CASE("finetune writes the model, a log and a picture, and leaves no state",
   const auto steps = lines_of(at.log, "step"), epochs = lines_of(at.log, "epoch");
   REQUIRE(steps.size() == 18);
   REQUIRE(epochs.size() == 3);
-  CHECK(steps[0]["lr"] == 1e-3);
+  // Half an epoch of warm-up by default.
+  CHECK(steps[0]["lr"].get<double>() == Approx(1e-3 / 3.0));
+  CHECK(steps[2]["lr"] == 1e-3);
   CHECK(steps[17]["epoch"] == 3);
   CHECK(steps[17]["step"] == 6);
   CHECK(epochs[2]["loss"].get<double>() < epochs[0]["loss"].get<double>());

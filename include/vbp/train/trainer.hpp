@@ -35,7 +35,8 @@ struct TrainingOptions {
   Index accumulate = 1;  ///< batches whose gradients are averaged for one step
   double learning_rate = 5e-5;
   double minimum_learning_rate = 0.0;
-  double warmup_epochs = 0.0;
+  /// Not 0: AdamW's first step moves every weight by the rate, whatever its gradient.
+  double warmup_epochs = 0.5;
   AdamWOptions optimiser = {};
   LossOptions loss = {};
   double label_smoothing = 0.0;
