@@ -22,6 +22,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/attention_backward.hpp"
+#include "vbp/kernels/depthwise.hpp"
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/layer_norm_backward.hpp"
