@@ -2,7 +2,7 @@
 
 #include "method.hpp"
 #include "vbp/core/text.hpp"
-#include "vbp/vit/calibration.hpp"
+#include "vbp/model/calibration.hpp"
 #include "vbp/vit/cost.hpp"
 
 namespace tool {
@@ -63,8 +63,9 @@ void Budget::require(const BudgetOptions& options) {
 Budget::Budget(const BudgetOptions& options, const vbp::VitConfig& config)
     : names_(vbp::block_names(config)), widths_(config.hidden_widths), options_(options.pruner) {
   options_.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
-  if (options.macs) resource_ = vbp::vit_resource(config, "MACs", &vbp::Cost::macs);
-  if (options.parameters) resource_ = vbp::vit_resource(config, "parameters", &vbp::Cost::parameters);
+  if (options.macs) resource_ = vbp::resource_of(config, vbp::vit_cost, "MACs", &vbp::Cost::macs);
+  if (options.parameters)
+    resource_ = vbp::resource_of(config, vbp::vit_cost, "parameters", &vbp::Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
 }
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "method.hpp"
-#include "vbp/vit/calibration.hpp"
+#include "vbp/model/calibration.hpp"
 #include "vbp/vit/cost.hpp"
 
 namespace tool {

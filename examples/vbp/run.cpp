@@ -7,7 +7,7 @@
 
 #include "common.hpp"
 #include "vbp/core/random.hpp"
-#include "vbp/vit/calibration.hpp"
+#include "vbp/model/calibration.hpp"
 #include "vbp/vit/inference.hpp"
 
 namespace tool {

@@ -130,6 +130,32 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
   }
 }
 
+/// Twin of kernels::depthwise_7x7, on pixels without gaps between them.
+template <class T>
+void depthwise_7x7(const T* x, Index images, Index height, Index width, Index channels, const T* weight,
+                   const T* bias, T* out) noexcept {
+  const auto pixel = [&](Index image, Index row, Index column, Index channel) {
+    const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+    return inside ? x[((image * height + row) * width + column) * channels + channel] : T(0);
+  };
+  for (Index image = 0; image < images; ++image) {
+    for (Index row = 0; row < height; ++row) {
+      for (Index column = 0; column < width; ++column) {
+        for (Index channel = 0; channel < channels; ++channel) {
+          T sum = bias[channel];
+          for (Index i = 0; i < 7; ++i) {
+            for (Index j = 0; j < 7; ++j) {
+              sum += pixel(image, row + i - 3, column + j - 3, channel) *
+                     weight[(i * 7 + j) * channels + channel];
+            }
+          }
+          *out++ = sum;
+        }
+      }
+    }
+  }
+}
+
 /// Twin of kernels::add_shifted_moments.
 template <class T, class S>
 void add_shifted_moments(const S* samples, Index rows, Index stride, Index columns, const T* shift, T* sum,

@@ -16,8 +16,9 @@ struct LayerCost {
   std::string kind;
   std::int64_t parameters = 0;
   std::int64_t macs = 0;
-  /// Elements that a LayerNorm normalises; no MACs, but see Cost::macs_fvcore.
+  /// Elements that a LayerNorm normalises or that are averaged over; no MACs, but see Cost::macs_fvcore.
   std::int64_t norm_elements = 0;
+  std::int64_t pooled_elements = 0;
 };
 
 /// The cost of a network: its layers, and their sums.
@@ -29,8 +30,11 @@ struct Cost {
   /// Multiply-accumulates of every matrix product, the two of attention included.
   std::int64_t macs() const noexcept { return sum(&LayerCost::macs); }
 
-  /// macs() plus 5 per LayerNorm element: what fvcore counts, and so the published 17.58 G of DeiT-B.
-  std::int64_t macs_fvcore() const noexcept { return macs() + 5 * sum(&LayerCost::norm_elements); }
+  /// macs() plus 5 per LayerNorm element and 1 per pooled one: what fvcore counts, and so the published 17.58
+  /// G of DeiT-B and 4.47 G of ConvNeXt-T.
+  std::int64_t macs_fvcore() const noexcept {
+    return macs() + 5 * sum(&LayerCost::norm_elements) + sum(&LayerCost::pooled_elements);
+  }
 
  private:
   std::int64_t sum(std::int64_t LayerCost::*part) const noexcept {
@@ -57,9 +61,23 @@ inline LayerCost patch_embedding_cost(std::string name, Index positions, Index i
   return cost;
 }
 
+/// A convolution of each channel by itself with a kernel of `kernel` x `kernel`, at each of `positions`
+/// places; products with zeros around the image count.
+inline LayerCost depthwise_cost(std::string name, Index positions, Index channels, Index kernel) {
+  return {.name = std::move(name),
+          .kind = "depthwise",
+          .parameters = channels * kernel * kernel + channels,
+          .macs = positions * channels * kernel * kernel};
+}
+
 /// A layer norm with scale and shift over `rows` tokens of `dim` features.
 inline LayerCost layer_norm_cost(std::string name, Index rows, Index dim) {
   return {.name = std::move(name), .kind = "layer_norm", .parameters = 2 * dim, .norm_elements = rows * dim};
+}
+
+/// The mean over `rows` pixels of `dim` features.
+inline LayerCost pooling_cost(std::string name, Index rows, Index dim) {
+  return {.name = std::move(name), .kind = "pooling", .pooled_elements = rows * dim};
 }
 
 /// The two products of self-attention, Q K^T and A V, over all heads: 2 tokens^2 dim MACs, no parameters.

@@ -13,6 +13,7 @@
 #include "vbp/core/text.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/prune/budget.hpp"
+#include "vbp/prune/cost.hpp"
 #include "vbp/prune/options.hpp"
 #include "vbp/prune/plan.hpp"
 #include "vbp/prune/pruner.hpp"
@@ -34,6 +35,20 @@ struct Resource {
     return sum;
   }
 };
+
+/// Parameters (&Cost::parameters) or MACs (&Cost::macs) of a network as a budget: what each block's cost
+/// falls by when its hidden layer is one neuron narrower. cost_of(config) is the network's cost.
+template <class Config, class CostOf>
+Resource resource_of(Config config, CostOf&& cost_of, std::string name,
+                     std::int64_t (Cost::*part)() const noexcept) {
+  Resource resource{.name = std::move(name), .total = (cost_of(config).*part)()};
+  for (Index& width : config.hidden_widths) {
+    --width;
+    resource.per_neuron.push_back(resource.total - (cost_of(config).*part)());
+    ++width;
+  }
+  return resource;
+}
 
 /// The plan of the fewest removals that leaves at most `share` of the resource, found by bisection over the
 /// count. Neurons compete by cost for what they save, which is their cost where all save the same. The other

@@ -13,6 +13,7 @@
 #include "vbp/kernels/layer_norm_backward.hpp"
 #include "vbp/kernels/weight_gradient.hpp"
 #include "vbp/kernels/workspace.hpp"
+#include "vbp/model/layers.hpp"
 #include "vbp/vit/config.hpp"
 #include "vbp/vit/model.hpp"
 
@@ -43,15 +44,6 @@ struct LayerContext {
   kernels::WeightGradient<T> weight_gradient;
   AlignedBuffer<T> partial;  ///< sums of layer norms
 };
-
-namespace detail {
-
-template <class T>
-const T* data_or_null(const Vector<T>& values) noexcept {
-  return values.size() > 0 ? values.data() : nullptr;
-}
-
-}  // namespace detail
 
 // ---- y = x W^T + b ----
 

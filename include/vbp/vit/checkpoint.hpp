@@ -23,6 +23,7 @@
 #include "vbp/io/hash.hpp"
 #include "vbp/io/preprocessing.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/model/checkpoint.hpp"
 #include "vbp/vit/checkpoint_config.hpp"
 #include "vbp/vit/checkpoint_names.hpp"
 #include "vbp/vit/config.hpp"
@@ -31,41 +32,9 @@
 
 namespace vbp {
 
-/// A model with all that is needed to run it on images. What no source told is named in `unresolved` and
-/// left invalid (zero heads, zero epsilon, NaN mean and std), so that nothing can run on a guess.
-struct VitCheckpoint {
-  std::string path;  ///< where it was read from; for messages
-  VisionTransformer<float> model;
-  io::Preprocessing preprocessing;
-  std::vector<std::string> class_names;  ///< empty, or one a class
-  io::Metadata metadata;                 ///< of the header, as read; save_vit completes it
-  std::vector<ConfigValue> values;       ///< every value of the configuration, as read, with its origin
-  std::vector<std::string> unresolved;
-  std::vector<std::string> ignored;  ///< tensors that classification does not need (pooler, mask token)
-
-  /// Throws FileError, naming all values that no source gave and how to give them.
-  void require_complete() const {
-    if (unresolved.empty()) return;
-    std::string keys;
-    std::string options;
-    for (const std::string& key : unresolved) {
-      keys += (keys.empty() ? "" : ", ") + key;
-      options += " --set " + key + "=...";
-    }
-    throw FileError(path, "nothing says " + keys + "; give them with" + options +
-                              " or by a config.json and preprocessor_config.json beside the file");
-  }
-};
+using VitCheckpoint = Checkpoint<VisionTransformer<float>>;
 
 namespace checkpoint_detail {
-
-inline const char* text_of(bool value) noexcept {
-  return value ? "true" : "false";
-}
-
-inline const char* text_of(Activation activation) noexcept {
-  return activation == Activation::gelu ? "gelu" : "gelu_tanh";
-}
 
 inline const char* text_of(Pooling pooling) noexcept {
   switch (pooling) {
@@ -98,7 +67,7 @@ inline SettingTexts network_texts(const VitConfig& config) {
 }
 
 /// What the tensors say by being there.
-inline std::vector<std::pair<std::string, bool>> network_parts(const VitConfig& config) {
+inline Parts network_parts(const VitConfig& config) {
   return {{"class_token", config.class_token},
           {"distillation_token", config.distillation_token},
           {"qkv_bias", config.qkv_bias},
@@ -112,46 +81,25 @@ inline SettingTexts setting_texts(const VitConfig& config, const io::Preprocessi
                                   const std::vector<std::string>& class_names) {
   SettingTexts texts = network_texts(config);
   if (!config.architecture.empty()) texts["architecture"] = config.architecture;
-  const auto channels = [&](const std::array<double, 3>& values) {
-    return nlohmann::json(
-               std::vector<double>(values.begin(), values.begin() + (config.channels == 1 ? 1 : 3)))
-        .dump();
-  };
-  if (std::isfinite(preprocessing.mean[0])) texts["mean"] = channels(preprocessing.mean);
-  if (std::isfinite(preprocessing.std[0])) texts["std"] = channels(preprocessing.std);
-  texts["crop_pct"] = nlohmann::json(preprocessing.crop_pct).dump();
-  texts["crop_mode"] = name_of(preprocessing.crop_mode);
-  texts["interpolation"] = name_of(preprocessing.interpolation);
-  if (!class_names.empty()) {
-    texts["class_names"] =
-        nlohmann::json(class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
+  add_image_texts(texts, config.channels, preprocessing, class_names);
   return texts;
 }
 
 /// Reads one checkpoint. Each step needs what the ones before it have found.
-class VitLoader {
+class VitLoader : CheckpointReader {
  public:
   VitLoader(const std::filesystem::path& path, const SettingTexts& options)
-      : path_(path.string()), file_(path), names_(name_tensors(path_, file_.names())) {
-    for (const auto& [key, value] : options) {
-      if (std::find(kVitKeys.begin(), kVitKeys.end(), key) != kVitKeys.end()) continue;
-      std::string known;
-      for (const std::string_view name : kVitKeys) known += (known.empty() ? "" : ", ") + std::string(name);
-      throw ValueError("unknown option " + quote(key) + "; known are " + known);
-    }
-    settings_.add_source("option", path_, options);
-    const SettingTexts metadata(file_.metadata().begin(), file_.metadata().end());
-    settings_.add_source("metadata", path_, metadata);
-    add_files_beside(path.parent_path());
+      : CheckpointReader(path, options, kVitKeys, "Vision Transformer") {
+    names_ = name_tensors(path_, file_.names());
+    add_files_beside(path.parent_path(), "head.weight");
   }
 
   VitCheckpoint load() {
     read_shapes();
     resolve_tokens();
     resolve_network();
-    resolve_preprocessing();
-    resolve_class_names();
+    resolve_preprocessing(config_.channels);
+    resolve_class_names(config_.classes);
     check_config();
     load_parameters();
     resize();
@@ -159,49 +107,7 @@ class VitLoader {
   }
 
  private:
-  using Shape = std::vector<Index>;
-
-  [[noreturn]] void fail(const std::string& reason) const { throw FileError(path_, reason); }
-
-  static std::string list_text(const Shape& shape) { return nlohmann::json(shape).dump(); }
-
-  void add_files_beside(const std::filesystem::path& folder) {
-    if (const auto config = read_json_object(folder / "config.json")) {
-      const std::string path = (folder / "config.json").string();
-      const bool timm = config->contains("architecture") || config->contains("pretrained_cfg");
-      settings_.add_source(
-          "config.json", path,
-          timm ? timm_settings(*config) : hugging_face_settings(path, *config, names_.has("head.weight")));
-    }
-    if (const auto config = read_json_object(folder / "preprocessor_config.json")) {
-      const std::string path = (folder / "preprocessor_config.json").string();
-      settings_.add_source("preprocessor_config.json", path, preprocessor_settings(path, *config));
-    }
-  }
-
   // --- What the tensors say.
-
-  const std::vector<std::string>& sources(const std::string& name) const {
-    const auto found = names_.sources.find(name);
-    if (found == names_.sources.end()) {
-      fail("the tensor " + name + " is missing" + (names_.hugging_face ? " (timm's name for it)" : ""));
-    }
-    return found->second;
-  }
-
-  /// The shape of a tensor that is not divided, without leading ones beyond the `rank` that is asked for.
-  Shape shape_of(const std::string& name, std::size_t rank) const {
-    const std::string& source = sources(name).front();
-    const Shape& given = file_.tensor(source).shape;
-    Shape shape = given;
-    while (shape.size() > rank && shape.front() == 1) shape.erase(shape.begin());
-    const bool empty = std::find(shape.begin(), shape.end(), Index{0}) != shape.end();
-    if (shape.size() != rank || empty) {
-      fail("the tensor " + source + " has the shape " + list_text(given) +
-           ", which a Vision Transformer's cannot have");
-    }
-    return shape;
-  }
 
   void read_shapes() {
     if (!names_.unknown.empty()) fail_unknown(names_.unknown);
@@ -247,25 +153,6 @@ class VitLoader {
   }
 
   // --- Values: looked up, compared with the tensors, and noted with their origin.
-
-  std::optional<Setting> find(const std::string& key) {
-    std::optional<Setting> setting = settings_.find(key);
-    if (setting) origins_[key] = setting->origin;
-    return setting;
-  }
-
-  /// Notes a value that the shapes tell; throws if the first source that gives it says otherwise.
-  void check(const std::string& key, Index actual, const std::string& what) {
-    origins_[key] = "shapes";
-    const auto setting = find(key);
-    if (!setting) return;
-    const Index given = setting->whole_number();
-    if (given != actual) contradict(*setting, what + std::to_string(actual));
-  }
-
-  [[noreturn]] void contradict(const Setting& setting, const std::string& what) const {
-    fail(setting.key + " is " + quote(setting.value) + " (" + setting.origin + "), but " + what);
-  }
 
   /// Which rows of pos_embed are patches, and so the image size that the file was made for.
   void resolve_tokens() {
@@ -358,21 +245,13 @@ class VitLoader {
     check("num_classes", config_.classes,
           config_.classes > 0 ? "the rows of " + sources("head.weight").front() + " number "
                               : "there is no head, so that the number of classes is ");
-    check_widths();
+    check_widths(config_.hidden_widths);
     if (const auto setting = find("architecture")) config_.architecture = setting->value;
     settings_.add_source("architecture name", path_,
                          architecture_settings(config_.architecture, config_.dim));
 
-    const std::string library = names_.hugging_face ? "default of Hugging Face" : "default of timm";
-    origins_["activation"] = library;
-    if (const auto setting = find("activation")) {
-      const std::string name = activation_name(setting->value);
-      if (name != "gelu" && name != "gelu_tanh") {
-        setting->refuse(quote(setting->value) + " is not supported, only gelu and gelu_tanh are");
-      }
-      config_.activation = name == "gelu" ? Activation::gelu : Activation::gelu_tanh;
-    }
-    resolve_pooling(library);
+    resolve_activation(config_.activation);
+    resolve_pooling(library());
     if (const auto setting = find("num_heads")) {
       config_.heads = setting->whole_number();
       if (config_.heads == 0 || config_.dim % config_.heads != 0) {
@@ -384,24 +263,10 @@ class VitLoader {
       unresolved_.emplace_back("num_heads");
     }
     if (const auto setting = find("layer_norm_eps")) {
-      config_.epsilon = setting->number();
-      if (!(config_.epsilon > 0.0 && config_.epsilon < 1.0)) {
-        setting->refuse(quote(setting->value) + " does not lie between 0 and 1");
-      }
+      config_.epsilon = epsilon_of(*setting);
     } else {
       config_.epsilon = 0.0;
       unresolved_.emplace_back("layer_norm_eps");
-    }
-  }
-
-  void check_widths() {
-    origins_["hidden_widths"] = "shapes";
-    const auto setting = find("hidden_widths");
-    if (!setting) return;
-    std::vector<Index> given = setting->whole_numbers();
-    if (given.size() == 1) given.resize(config_.hidden_widths.size(), given[0]);
-    if (given != config_.hidden_widths) {
-      contradict(*setting, "the rows of fc1 number " + list_text(config_.hidden_widths));
     }
   }
 
@@ -424,59 +289,6 @@ class VitLoader {
       config_.pooling = Pooling::class_token;
       origins_["global_pool"] = library;
     }
-  }
-
-  void resolve_preprocessing() {
-    resolve_channels("mean", preprocessing_.mean);
-    resolve_channels("std", preprocessing_.std);
-    for (const char* key : {"crop_pct", "crop_mode", "interpolation"}) origins_[key] = "default of timm";
-    if (const auto setting = find("crop_pct")) {
-      preprocessing_.crop_pct = setting->number();
-      if (!(preprocessing_.crop_pct > 0.0 && preprocessing_.crop_pct <= 1.0)) {
-        setting->refuse(quote(setting->value) + " is not above 0 and at most 1");
-      }
-    }
-    const auto parse = [&](const char* key, auto&& parser, auto& result) {
-      const auto setting = find(key);
-      if (!setting) return;
-      try {
-        result = parser(setting->value);
-      } catch (const ValueError&) {
-        setting->refuse(quote(setting->value) + " is not supported");
-      }
-    };
-    parse("crop_mode", io::parse_crop_mode, preprocessing_.crop_mode);
-    parse("interpolation", io::parse_interpolation, preprocessing_.interpolation);
-  }
-
-  void resolve_channels(const std::string& key, std::array<double, 3>& result) {
-    const auto setting = find(key);
-    if (!setting) {
-      result.fill(std::numeric_limits<double>::quiet_NaN());
-      unresolved_.push_back(key);
-      return;
-    }
-    std::vector<double> values = setting->numbers();
-    const bool uniform = std::all_of(values.begin(), values.end(), [&](double v) { return v == values[0]; });
-    if (uniform && (values.size() == 1 || values.size() == 3)) values.resize(3, values[0]);
-    if (values.size() != 3 || (config_.channels == 1 && !uniform)) {
-      setting->refuse(quote(setting->value) + " is not one value for each of " +
-                      std::to_string(config_.channels) + " channels");
-    }
-    for (const double value : values) {
-      if (key == "std" && !(value > 0.0)) setting->refuse(quote(setting->value) + " is not positive");
-    }
-    std::copy(values.begin(), values.end(), result.begin());
-  }
-
-  void resolve_class_names() {
-    const auto setting = find("class_names");
-    if (!setting) return;
-    class_names_ = setting->strings();
-    const auto count = static_cast<Index>(class_names_.size());
-    if (count == config_.classes) return;
-    fail("there are " + std::to_string(count) + " class_names (" + setting->origin + ") for " +
-         std::to_string(config_.classes) + " classes");
   }
 
   void check_config() const {
@@ -508,20 +320,7 @@ class VitLoader {
         read(name, parameter, rows, cols);
       }
     });
-    std::vector<std::string> unknown;
-    for (const auto& [name, file_names] : left) {
-      for (const std::string& file_name : file_names) {
-        if (!file_name.empty()) unknown.push_back(file_name);
-      }
-    }
-    if (!unknown.empty()) fail_unknown(unknown);
-  }
-
-  [[noreturn]] void fail_unknown(const std::vector<std::string>& names) const {
-    const std::size_t more = names.size() - 1;
-    fail("the tensor " + quote(names.front()) +
-         (more > 0 ? " and " + std::to_string(more) + " more have" : " has") +
-         " no place in a plain Vision Transformer of these shapes");
+    require_none_left(left);
   }
 
   void load_registers(Index rows, Index cols) {
@@ -584,51 +383,22 @@ class VitLoader {
     }
   }
 
-  void read_values(const std::string& source, std::span<float> values) const {
-    const Vector<float> elements = file_.read_vector<float>(source);
-    if (!elements.allFinite()) fail("the tensor " + source + " holds NaN or infinite values");
-    std::copy(elements.begin(), elements.end(), values.begin());
-  }
-
   void resize() {
     model_ = with_image_size(std::move(model_), asked_size_);
     preprocessing_.image_size = asked_size_;
   }
 
   VitCheckpoint finish() {
-    VitCheckpoint result;
-    result.path = path_;
     const SettingTexts texts = setting_texts(model_.config, preprocessing_, class_names_);
-    for (const std::string_view key : kVitKeys) {
-      const auto found = texts.find(std::string(key));
-      if (found == texts.end()) continue;
-      result.values.push_back({found->first, found->second, origins_[found->first]});
-    }
-    for (const auto& [key, value] : network_parts(model_.config)) {
-      result.values.push_back({key, checkpoint_detail::text_of(value), "shapes"});
-    }
-    result.model = std::move(model_);
-    result.preprocessing = preprocessing_;
-    result.class_names = std::move(class_names_);
-    result.metadata = file_.metadata();
-    result.unresolved = std::move(unresolved_);
-    result.ignored = std::move(names_.ignored);
-    return result;
+    const auto parts = network_parts(model_.config);
+    return CheckpointReader::finish(std::move(model_), texts, parts);
   }
 
-  std::string path_;
-  io::SafetensorsFile file_;
-  TensorNames names_;
-  Settings settings_;
-  std::map<std::string, std::string> origins_;
-  std::vector<std::string> unresolved_;
   VitConfig config_;
   Index first_patch_row_ = 0;
   Index asked_size_ = 0;
   bool token_without_head_ = false;
   bool fold_positions_ = false;
-  io::Preprocessing preprocessing_;
-  std::vector<std::string> class_names_;
   VisionTransformer<float> model_;
 };
 
@@ -653,38 +423,17 @@ inline VitCheckpoint load_vit(const std::filesystem::path& path,
 /// contradicts itself, and FileError if it cannot be written.
 inline void save_vit(io::AtomicFile& file, const VitCheckpoint& checkpoint) {
   const VitConfig& config = checkpoint.model.config;
-  checkpoint.model.validate();
-  io::validate(checkpoint.preprocessing);
-  if (checkpoint.preprocessing.image_size != config.image_size) {
-    throw ValueError("images are made for a size of " + std::to_string(checkpoint.preprocessing.image_size) +
-                     ", the model is for " + std::to_string(config.image_size));
-  }
-  const auto names = static_cast<Index>(checkpoint.class_names.size());
-  if (names != 0 && names != config.classes) {
-    throw ValueError(std::to_string(names) + " class names for " + std::to_string(config.classes) +
-                     " classes");
-  }
-  io::Metadata metadata = checkpoint.metadata;
-  // A key that has no value now must not survive from what was read.
-  for (const std::string_view key : kVitKeys) metadata.erase(std::string(key));
-  for (const auto& [key, value] :
-       checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names)) {
-    metadata[key] = value;
-  }
-  io::SafetensorsWriter writer;
-  for_each_parameter(
-      checkpoint.model, [&](const std::string& name, const auto& values, Index rows, Index cols) {
-        std::vector<Index> shape{rows, cols};
-        if (values.IsVectorAtCompileTime) shape = {rows};
-        if (name == "cls_token" || name == "dist_token") shape = {1, 1, rows};
-        if (name == "reg_token" || name == "pos_embed") shape = {1, rows, cols};
+  checkpoint_detail::save_checkpoint(
+      file, checkpoint,
+      checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names), kVitKeys,
+      [&](const std::string& name, Index rows, Index cols, bool vector) -> std::vector<Index> {
+        if (name == "cls_token" || name == "dist_token") return {1, 1, rows};
+        if (name == "reg_token" || name == "pos_embed") return {1, rows, cols};
         if (name == "patch_embed.proj.weight") {
-          shape = {rows, config.channels, config.patch_size, config.patch_size};
+          return {rows, config.channels, config.patch_size, config.patch_size};
         }
-        const std::span<const float> elements(values.data(), static_cast<std::size_t>(values.size()));
-        writer.add(name, std::move(shape), elements);
+        return vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
       });
-  writer.write(file, metadata);
 }
 
 /// The same in one atomic step.
@@ -698,18 +447,8 @@ inline void save_vit(const std::filesystem::path& path, const VitCheckpoint& che
 /// out of a timm and a Hugging Face file; its name plays no part.
 template <class T>
 io::Hash128 fingerprint(const VisionTransformer<T>& model) {
-  io::Hasher hasher;
-  for (const auto& [key, value] : checkpoint_detail::network_texts(model.config)) {
-    hasher.update(key + "=" + value + "\n");
-  }
-  for (const auto& [key, value] : checkpoint_detail::network_parts(model.config)) {
-    hasher.update(key + "=" + checkpoint_detail::text_of(value) + "\n");
-  }
-  for_each_parameter(model, [&](const std::string& name, const auto& values, Index rows, Index cols) {
-    hasher.update(name + " " + std::to_string(rows) + " " + std::to_string(cols) + "\n");
-    hasher.update(std::as_bytes(std::span(values.data(), static_cast<std::size_t>(values.size()))));
-  });
-  return hasher.finish();
+  using namespace checkpoint_detail;
+  return hash_of_model(model, network_texts(model.config), network_parts(model.config));
 }
 
 }  // namespace vbp

@@ -13,34 +13,14 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/tensor_names.hpp"
 
 namespace vbp {
 
-/// Where each parameter of a Vision Transformer is in a file, under timm's name for it.
-struct TensorNames {
-  bool hugging_face = false;
-  /// timm's name -> names in the file. Three where query, key and value are apart: their rows, one below the
-  /// other, are timm's tensor; the name of one that the file lacks is empty.
-  std::map<std::string, std::vector<std::string>> sources;
-  std::vector<std::string>
-      ignored;  ///< tensors that classification does not need, by their names in the file
-  std::vector<std::string> unknown;
-  Index depth = 0;  ///< one more than the highest block index
-
-  bool has(const std::string& name) const { return sources.contains(name); }
-};
-
 namespace checkpoint_detail {
 
-/// timm's name, and for query, key and value which of the three.
-struct TimmName {
-  std::string name;
-  std::size_t part = 0;
-  bool joined = false;
-};
-
-/// Hugging Face's name and timm's.
-using NamePair = std::pair<std::string_view, std::string_view>;
+inline constexpr std::string_view kVitTimmAnchor = "patch_embed.proj.weight";
+inline constexpr std::string_view kVitHuggingFaceAnchor = "embeddings.patch_embeddings.projection.weight";
 
 inline constexpr std::array<NamePair, 5> kHuggingFaceTokens{{
     {"embeddings.cls_token", "cls_token"},
@@ -78,35 +58,6 @@ inline constexpr std::array<std::string_view, 3> kQueryKeyValue{
 inline constexpr std::array<std::string_view, 5> kHuggingFacePrefixes{"vit.", "deit.", "dinov2.",
                                                                       "dinov2_with_registers.", ""};
 
-/// "a.b.weight" -> ("a.b", ".weight"); the second part is empty for any other ending.
-inline std::pair<std::string_view, std::string_view> split_weight_or_bias(std::string_view name) {
-  for (const std::string_view ending : {std::string_view(".weight"), std::string_view(".bias")}) {
-    if (name.ends_with(ending)) return {name.substr(0, name.size() - ending.size()), ending};
-  }
-  return {name, {}};
-}
-
-/// "12.rest" -> ("12", "rest"), or nothing where no number and point stand first.
-inline std::optional<std::pair<std::string_view, std::string_view>> split_block_index(std::string_view name) {
-  const std::size_t point = name.find('.');
-  // Six digits are far beyond any depth and cannot overflow.
-  if (point == std::string_view::npos || point == 0 || point > 6) return std::nullopt;
-  const std::string_view digits = name.substr(0, point);
-  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-    return std::nullopt;
-  }
-  return std::pair(digits, name.substr(point + 1));
-}
-
-template <std::size_t N>
-std::optional<TimmName> find_name(const std::array<NamePair, N>& table, std::string_view stem,
-                                  std::string_view ending) {
-  for (const auto& [theirs, timms] : table) {
-    if (theirs == stem) return TimmName{std::string(timms) + std::string(ending)};
-  }
-  return std::nullopt;
-}
-
 /// timm's name for a tensor of Hugging Face's, `name` being without the model's prefix.
 inline std::optional<TimmName> from_hugging_face(std::string_view name) {
   const auto [stem, ending] = split_weight_or_bias(name);
@@ -133,28 +84,40 @@ inline bool is_ignorable(std::string_view name) {
 
 }  // namespace checkpoint_detail
 
+/// Whether the tensors of a file are those of a Vision Transformer in timm's or Hugging Face's naming.
+inline bool is_vit(const std::vector<std::string>& file_names) {
+  using namespace checkpoint_detail;
+  const auto contains = [&](const std::string& name) {
+    return std::find(file_names.begin(), file_names.end(), name) != file_names.end();
+  };
+  return contains(std::string(kVitTimmAnchor)) ||
+         std::any_of(kHuggingFacePrefixes.begin(), kHuggingFacePrefixes.end(), [&](std::string_view prefix) {
+           return contains(std::string(prefix) + std::string(kVitHuggingFaceAnchor));
+         });
+}
+
 /// Sorts the tensors of a file, in timm's or Hugging Face's naming, with or without the model's prefix.
 /// Throws FileError, saying what was looked for, if the file holds no Vision Transformer of a known naming,
 /// and if two tensors stand for the same parameter or the MLPs are gated (SwiGLU).
 inline TensorNames name_tensors(const std::string& path, const std::vector<std::string>& file_names) {
+  using namespace checkpoint_detail;
+  if (!is_vit(file_names)) {
+    throw FileError(path, "holds no Vision Transformer: neither " + std::string(kVitTimmAnchor) +
+                              " (timm) nor " + std::string(kVitHuggingFaceAnchor) +
+                              " (Hugging Face; alone or after vit., deit., dinov2. or "
+                              "dinov2_with_registers.) is among its " +
+                              std::to_string(file_names.size()) + " tensors");
+  }
   const auto contains = [&](const std::string& name) {
     return std::find(file_names.begin(), file_names.end(), name) != file_names.end();
   };
-  const std::string timm_anchor = "patch_embed.proj.weight";
-  const std::string hugging_face_anchor = "embeddings.patch_embeddings.projection.weight";
   TensorNames result;
   std::string_view prefix;
-  if (!contains(timm_anchor)) {
+  if (!contains(std::string(kVitTimmAnchor))) {
     const auto found = std::find_if(
-        checkpoint_detail::kHuggingFacePrefixes.begin(), checkpoint_detail::kHuggingFacePrefixes.end(),
-        [&](std::string_view candidate) { return contains(std::string(candidate) + hugging_face_anchor); });
-    if (found == checkpoint_detail::kHuggingFacePrefixes.end()) {
-      throw FileError(path, "holds no Vision Transformer: neither " + timm_anchor + " (timm) nor " +
-                                hugging_face_anchor +
-                                " (Hugging Face; alone or after vit., deit., dinov2. or "
-                                "dinov2_with_registers.) is among its " +
-                                std::to_string(file_names.size()) + " tensors");
-    }
+        kHuggingFacePrefixes.begin(), kHuggingFacePrefixes.end(), [&](std::string_view candidate) {
+          return contains(std::string(candidate) + std::string(kVitHuggingFaceAnchor));
+        });
     result.hugging_face = true;
     prefix = *found;
   }

@@ -6,14 +6,9 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/layers.hpp"
 
 namespace vbp {
-
-/// The activation between the two linear layers of an MLP.
-enum class Activation {
-  gelu,       ///< x Phi(x) with the exact normal distribution function (PyTorch's default)
-  gelu_tanh,  ///< Hendrycks and Gimpel's tanh approximation (PyTorch's approximate="tanh")
-};
 
 /// How the tokens that leave the last block become one feature vector.
 enum class Pooling {

@@ -2,13 +2,10 @@
 /// What a Vision Transformer costs, layer by layer, from its configuration alone.
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
-#include <utility>
 
 #include "vbp/core/types.hpp"
 #include "vbp/prune/cost.hpp"
-#include "vbp/prune/resource.hpp"
 #include "vbp/vit/config.hpp"
 #include "vbp/vit/model.hpp"
 
@@ -52,19 +49,6 @@ inline Cost vit_cost(const VitConfig& config) {
     if (config.distillation_token) layers.push_back(linear_cost("head_dist", 1, dim, config.classes));
   }
   return cost;
-}
-
-/// Parameters (&Cost::parameters) or MACs (&Cost::macs) as a budget: what each block's cost falls by when its
-/// hidden layer is one neuron narrower.
-inline Resource vit_resource(VitConfig config, std::string name,
-                             std::int64_t (Cost::*part)() const noexcept) {
-  Resource resource{.name = std::move(name), .total = (vit_cost(config).*part)()};
-  for (Index& width : config.hidden_widths) {
-    --width;
-    resource.per_neuron.push_back(resource.total - (vit_cost(config).*part)());
-    ++width;
-  }
-  return resource;
 }
 
 }  // namespace vbp

@@ -14,14 +14,11 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/gemm.hpp"
-#include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/workspace.hpp"
+#include "vbp/model/execution.hpp"
 #include "vbp/vit/model.hpp"
 
 namespace vbp {
-
-/// Sees nothing: the observer of a plain forward pass.
-struct NoObserver {};
 
 /// Kinds of layers, by where a forward pass spends its time; the head includes the last norm and pooling.
 enum class LayerKind { embedding, norm, qkv, attention, projection, fc1, fc2, head };
@@ -29,10 +26,6 @@ inline constexpr std::array<const char*, 8> kLayerKindNames = {"embedding",  "no
                                                                "projection", "fc1",  "fc2", "head"};
 /// Seconds spent in each of them.
 using LayerSeconds = std::array<double, kLayerKindNames.size()>;
-
-struct InferenceOptions {
-  int threads = 0;  ///< 0: one a hardware thread
-};
 
 /// A model made ready to run: weights packed for the kernels, threads, and one arena that grows to the
 /// largest batch seen and then is not allocated again. It keeps no reference to the model it was made from.
@@ -44,17 +37,17 @@ class Inference {
   explicit Inference(const VisionTransformer<T>& model, InferenceOptions options = {})
       : config_(model.config), workspace_(options.threads) {
     model.validate();
-    patch_embed_ = pack(model.patch_embed);
+    patch_embed_ = detail::pack(model.patch_embed);
     assemble_tokens(model);
     for (const VitBlock<T>& block : model.blocks) {
-      blocks_.push_back({block.norm1, pack(block.qkv), pack(block.proj), block.layer_scale1, block.norm2,
-                         pack(block.fc1), pack(block.fc2), block.layer_scale2});
+      blocks_.push_back({block.norm1, detail::pack(block.qkv), detail::pack(block.proj), block.layer_scale1,
+                         block.norm2, detail::pack(block.fc1), detail::pack(block.fc2), block.layer_scale2});
     }
     norm_ = model.norm;
     fc_norm_ = model.fc_norm;
     if (config_.classes > 0) {
-      head_ = pack(model.head);
-      if (config_.distillation_token) head_distillation_ = pack(model.head_distillation);
+      head_ = detail::pack(model.head);
+      if (config_.distillation_token) head_distillation_ = detail::pack(model.head_distillation);
     }
   }
 
@@ -90,12 +83,12 @@ class Inference {
   /// seen.
   template <class Observer = NoObserver>
   void run(const MatrixView<T>& images, T* logits, Observer&& observe = {}) {
-    require_images(images);
+    detail::require_images(images, config_.image_elements());
     const Index count = images.rows();
     if (count == 0) return;
     const Index rows = count * config_.tokens();
     const Index dim = config_.dim;
-    const Index stride = row_stride(dim);
+    const Index stride = detail::row_stride<T>(dim);
     lay_out(count);
     if (seconds_ != nullptr) last_ = Clock::now();
     embed(images);
@@ -113,12 +106,10 @@ class Inference {
       lap(LayerKind::projection);
       normalise(block.norm2, x_, rows, normal_, stride);
       lap(LayerKind::norm);
-      const kernels::EpilogueKind activation = config_.activation == Activation::gelu
-                                                   ? kernels::EpilogueKind::bias_gelu
-                                                   : kernels::EpilogueKind::bias_gelu_tanh;
       const Index hidden = block.fc1.weight.out();
-      const Index hidden_stride = row_stride(hidden);
-      multiply(normal_, stride, rows, block.fc1, {.kind = activation}, wide_, hidden_stride);
+      const Index hidden_stride = detail::row_stride<T>(hidden);
+      multiply(normal_, stride, rows, block.fc1, {.kind = detail::epilogue_of(config_.activation)}, wide_,
+               hidden_stride);
       lap(LayerKind::fc1);
       if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
         using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
@@ -134,7 +125,7 @@ class Inference {
 
   /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
   Matrix<T> embedded(const MatrixView<T>& images) {
-    require_images(images);
+    detail::require_images(images, config_.image_elements());
     if (images.rows() == 0) return Matrix<T>(0, config_.dim);
     lay_out(images.rows());
     embed(images);
@@ -160,10 +151,7 @@ class Inference {
  private:
   using Clock = std::chrono::steady_clock;
 
-  struct PackedLinear {
-    kernels::PackedWeight<T> weight;
-    Vector<T> bias;
-  };
+  using PackedLinear = detail::PackedLinear<T>;
   struct Block {
     LayerNorm<T> norm1;
     PackedLinear qkv, proj;
@@ -172,21 +160,6 @@ class Inference {
     PackedLinear fc1, fc2;
     Vector<T> layer_scale2;
   };
-
-  void require_images(const MatrixView<T>& images) const {
-    if (images.cols() != config_.image_elements()) {
-      throw ShapeError("images of " + std::to_string(images.cols()) + " values for a model that takes " +
-                       std::to_string(config_.image_elements()));
-    }
-  }
-
-  static PackedLinear pack(const Linear<T>& layer) {
-    return {kernels::PackedWeight<T>(layer.weight), layer.bias};
-  }
-
-  static const T* data_or_null(const Vector<T>& values) noexcept {
-    return values.size() > 0 ? values.data() : nullptr;
-  }
 
   void lap(LayerKind kind) noexcept {
     if (seconds_ == nullptr) return;
@@ -211,70 +184,46 @@ class Inference {
     }
   }
 
-  /// Rows that the GEMM reads as A lie an odd number of cache lines apart wherever their length is a power of
-  /// two, so that the rows of a tile do not compete for the same sets of the cache.
-  static constexpr Index row_stride(Index columns) noexcept {
-    constexpr Index line = AlignedBuffer<T>::kAlignment / sizeof(T);
-    return (columns + line - 1) / line * line + line;
-  }
-
   /// Divides the arena: the residual stream, its normalised copy, the widest intermediate, pooled features.
   void lay_out(Index count) {
     const Index rows = count * config_.tokens();
     const Index dim = config_.dim;
-    Index widest = std::max({3 * dim, row_stride(config_.patch_elements()), config_.classes});
-    for (const Block& block : blocks_) widest = std::max(widest, row_stride(block.fc1.weight.out()));
-    const auto aligned = [](Index elements) { return (elements + 15) / 16 * 16; };
-    arena_.reserve(aligned(rows * dim) + rows * row_stride(dim) + aligned(rows * widest) +
-                   2 * aligned(count * dim));
+    Index widest = std::max({3 * dim, detail::row_stride<T>(config_.patch_elements()), config_.classes});
+    for (const Block& block : blocks_)
+      widest = std::max(widest, detail::row_stride<T>(block.fc1.weight.out()));
+    using detail::aligned_elements;
+    arena_.reserve(aligned_elements(rows * dim) + rows * detail::row_stride<T>(dim) +
+                   aligned_elements(rows * widest) + 2 * aligned_elements(count * dim));
     x_ = arena_.data();
-    normal_ = x_ + aligned(rows * dim);
-    wide_ = normal_ + rows * row_stride(dim);
-    pooled_ = wide_ + aligned(rows * widest);
+    normal_ = x_ + aligned_elements(rows * dim);
+    wide_ = normal_ + rows * detail::row_stride<T>(dim);
+    pooled_ = wide_ + aligned_elements(rows * widest);
   }
 
   kernels::Epilogue<T> residual(const Vector<T>& scale) const noexcept {
     return {.kind = kernels::EpilogueKind::scaled_residual,
-            .scale = data_or_null(scale),
+            .scale = detail::data_or_null(scale),
             .residual = x_,
             .residual_stride = config_.dim};
   }
 
   void multiply(const T* a, Index a_stride, Index rows, const PackedLinear& layer,
                 kernels::Epilogue<T> epilogue, T* c, Index c_stride) {
-    epilogue.bias = data_or_null(layer.bias);
-    kernels::gemm(a, a_stride, rows, layer.weight, epilogue, c, c_stride, workspace_);
+    detail::multiply(a, a_stride, rows, layer, epilogue, c, c_stride, workspace_);
   }
 
   void normalise(const LayerNorm<T>& norm, const T* from, Index rows, T* to, Index to_stride) {
-    const Index dim = norm.weight.size();
-    kernels::layer_norm(from, dim, rows, dim, norm.weight.data(), norm.bias.data(),
-                        static_cast<T>(config_.epsilon), to, to_stride, workspace_);
+    detail::normalise(norm, config_.epsilon, from, norm.weight.size(), rows, to, to_stride, workspace_);
   }
 
   /// Cuts the images into patches, projects them, and lays the residual stream out.
   void embed(const MatrixView<T>& images) {
     const Index count = images.rows();
-    const Index size = config_.image_size;
-    const Index patch = config_.patch_size;
-    const Index grid = config_.grid();
     const Index patches = config_.patches();
     const Index dim = config_.dim;
-    const Index stride = row_stride(config_.patch_elements());
-    workspace_.pool().parallel_for(count * grid, [&](Index task) {
-      const Index image = task / grid;
-      const Index grid_row = task % grid;
-      const T* const pixels = images.data() + image * images.outerStride();
-      for (Index grid_column = 0; grid_column < grid; ++grid_column) {
-        T* to = wide_ + (image * patches + grid_row * grid + grid_column) * stride;
-        for (Index channel = 0; channel < config_.channels; ++channel) {
-          for (Index row = 0; row < patch; ++row, to += patch) {
-            std::copy_n(pixels + (channel * size + grid_row * patch + row) * size + grid_column * patch,
-                        patch, to);
-          }
-        }
-      }
-    });
+    const Index stride = detail::row_stride<T>(config_.patch_elements());
+    detail::cut_patches(images, config_.channels, config_.image_size, config_.patch_size, wide_, stride,
+                        workspace_.pool());
     const Index prefix = config_.prefix_tokens() * dim;
     for (Index image = 0; image < count; ++image) {
       T* const to = x_ + image * start_.size();
@@ -318,13 +267,7 @@ class Inference {
       if (config_.pooling != Pooling::average) std::copy_n(from, dim, to);
       if (config_.distillation_token) std::copy_n(from + dim, dim, pooled_ + (count + image) * dim);
       if (averages) {
-        const Eigen::Map<const Matrix<T>> patches(from + prefix * dim, tokens - prefix, dim);
-        Eigen::Map<Eigen::Matrix<T, 1, Eigen::Dynamic>> mean(to + features - dim, dim);
-        // Row after row: Eigen's column means are rounded differently with the alignment of the memory, and
-        // so with an image's place in the batch.
-        mean.setZero();
-        for (Index i = 0; i < patches.rows(); ++i) mean += patches.row(i);
-        mean /= static_cast<T>(patches.rows());
+        detail::average_rows(from + prefix * dim, tokens - prefix, dim, to + features - dim);
       }
     }
     if (!averages && config_.norm) {

@@ -153,3 +153,26 @@ TEST_CASE("reference moments add to what is there", "[kernels][reference]") {
   CHECK(sum == std::vector<double>{103, 200});
   CHECK(square_sum == std::vector<double>{1009, 2018});
 }
+
+TEST_CASE("reference depthwise convolution moves each channel by its kernel", "[kernels][reference]") {
+  // A kernel that is one at a single place moves the image against that place's distance from the middle;
+  // what comes in from outside is zero. The second channel has another place than the first.
+  const Index height = 4, width = 5;
+  std::vector<double> x(static_cast<std::size_t>(height * width * 2));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i + 1);
+  std::vector<double> weight(49 * 2, 0.0);
+  weight[(2 * 7 + 5) * 2] = 1.0;      // a row up, two columns to the right
+  weight[(6 * 7 + 3) * 2 + 1] = 3.0;  // three rows down
+  const std::vector<double> bias{0.5, -0.25};
+  std::vector<double> out(x.size());
+  reference::depthwise_7x7(x.data(), 1, height, width, 2, weight.data(), bias.data(), out.data());
+  const auto at = [&](const std::vector<double>& image, Index row, Index column, Index channel) {
+    return image[static_cast<std::size_t>((row * width + column) * 2 + channel)];
+  };
+  CHECK(at(out, 1, 0, 0) == at(x, 0, 2, 0) + 0.5);
+  CHECK(at(out, 3, 2, 0) == at(x, 2, 4, 0) + 0.5);
+  CHECK(at(out, 0, 0, 0) == 0.5);
+  CHECK(at(out, 2, 3, 0) == 0.5);
+  CHECK(at(out, 0, 4, 1) == 3.0 * at(x, 3, 4, 1) - 0.25);
+  CHECK(at(out, 1, 4, 1) == -0.25);
+}

@@ -1,4 +1,4 @@
-#include "vbp/vit/calibration.hpp"
+#include "vbp/model/calibration.hpp"
 
 #include <cmath>
 #include <limits>
@@ -7,6 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/plain_vit.hpp"
+#include "vbp/vit/inference.hpp"
 
 namespace {
 

@@ -17,6 +17,7 @@
 #include "support/catch.hpp"
 #include "support/folder.hpp"
 #include "support/shared.hpp"
+#include "support/tensor_file.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/io/safetensors.hpp"
 
@@ -28,51 +29,10 @@ using vbp::Index;
 using vbp::load_vit;
 using vbp::VitCheckpoint;
 using vbp_test::TemporaryFolder;
+using File = vbp_test::TensorFile;
+using vbp_test::Tensor;
 
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
-
-struct Tensor {
-  std::vector<Index> shape;
-  std::vector<float> values;
-};
-
-/// A safetensors file in memory, to be altered and written.
-struct File {
-  std::map<std::string, Tensor> tensors;
-  vbp::io::Metadata metadata;
-
-  File() = default;
-  explicit File(const fs::path& path) {
-    const vbp::io::SafetensorsFile file(path);
-    metadata = file.metadata();
-    for (const auto& [name, view] : file.tensors()) {
-      const vbp::Vector<float> values = file.read_vector<float>(name);
-      tensors[name] = {view.shape, {values.begin(), values.end()}};
-    }
-  }
-
-  fs::path write(const fs::path& path) const {
-    vbp::io::SafetensorsWriter writer;
-    for (const auto& [name, tensor] : tensors) {
-      writer.add(name, tensor.shape, std::span<const float>(tensor.values));
-    }
-    writer.write(path, metadata);
-    return path;
-  }
-
-  void rename(const std::string& from, const std::string& to) {
-    auto node = tensors.extract(from);
-    REQUIRE(!node.empty());
-    node.key() = to;
-    tensors.insert(std::move(node));
-  }
-
-  void add(const std::string& name, std::vector<Index> shape) {
-    Index size = 1;
-    for (const Index length : shape) size *= length;
-    tensors[name] = {std::move(shape), std::vector<float>(static_cast<std::size_t>(size), 0.25F)};
-  }
-};
 
 void write_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;

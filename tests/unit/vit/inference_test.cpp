@@ -12,8 +12,8 @@
 #include "support/plain_vit.hpp"
 #include "support/shared.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/model/calibration.hpp"
 #include "vbp/prune/pruner.hpp"
-#include "vbp/vit/calibration.hpp"
 #include "vbp/vit/checkpoint.hpp"
 #include "vbp/vit/positions.hpp"
 

@@ -5,6 +5,7 @@
 #include "vbp/kernels/detail/adamw.hpp"
 #include "vbp/kernels/detail/attention.hpp"
 #include "vbp/kernels/detail/attention_backward.hpp"
+#include "vbp/kernels/detail/depthwise.hpp"
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/layer_norm.hpp"
 #include "vbp/kernels/detail/layer_norm_backward.hpp"
@@ -35,6 +36,7 @@ struct KernelTable {
   decltype(&detail::attention_task<xsimd::default_arch, T>) attention_task;
   decltype(&detail::softmax<xsimd::default_arch, T>) softmax;
   decltype(&detail::layer_norm<xsimd::default_arch, T>) layer_norm;
+  decltype(&detail::depthwise_7x7<xsimd::default_arch, T>) depthwise_7x7;
   void (*gelu)(const T*, std::ptrdiff_t, T*) noexcept;
   void (*gelu_tanh)(const T*, std::ptrdiff_t, T*) noexcept;
   decltype(&detail::add_shifted_moments<xsimd::default_arch, T, float>) add_shifted_moments_of_float;
@@ -71,6 +73,7 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .attention_task = &attention_task<Arch, T>,
           .softmax = &softmax<Arch, T>,
           .layer_norm = &layer_norm<Arch, T>,
+          .depthwise_7x7 = &depthwise_7x7<Arch, T>,
           .gelu = &gelu<Arch, T>,
           .gelu_tanh = &gelu_tanh<Arch, T>,
           .add_shifted_moments_of_float = &add_shifted_moments<Arch, T, float>,

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstddef>
+
+#include "vbp/kernels/detail/simd.hpp"
+
+namespace vbp::kernels::detail {
+
+/// One image, channels last: pixels lie x_stride (out_stride) elements apart, row by row.
+template <class T>
+struct DepthwiseOperands {
+  const T* x = nullptr;
+  std::ptrdiff_t x_stride = 0;
+  std::ptrdiff_t height = 0;
+  std::ptrdiff_t width = 0;
+  std::ptrdiff_t channels = 0;
+  const T* weight = nullptr;  ///< [7 * 7, channels]
+  const T* bias = nullptr;    ///< [channels]
+  T* out = nullptr;
+  std::ptrdiff_t out_stride = 0;
+};
+
+/// Rows (or columns) of the kernel that fall inside an image of `size` around `center`: begin to end.
+struct DepthwiseTaps {
+  std::ptrdiff_t begin, end;
+};
+
+template <class Arch>
+inline DepthwiseTaps depthwise_taps(std::ptrdiff_t center, std::ptrdiff_t size) noexcept {
+  return {center < 3 ? 3 - center : 0, size - center < 4 ? size - center + 3 : 7};
+}
+
+/// `Pixels` neighbours of a row, as many channels as a vector has lanes. Each input is loaded once a row of
+/// the kernel and multiplied into all the sums that it belongs to. A sum takes its products row by row and
+/// from left to right whatever `Pixels` is, so how a row is cut into tiles changes no bit.
+template <class Arch, class T, std::ptrdiff_t Pixels>
+[[gnu::flatten]] inline void depthwise_tile(const DepthwiseOperands<T>& of, std::ptrdiff_t row,
+                                            std::ptrdiff_t column, std::ptrdiff_t channel,
+                                            const T* weight) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  B sums[Pixels];
+  unrolled<Pixels>([&](auto i) { sums[i] = B::load_unaligned(of.bias + channel); });
+  const DepthwiseTaps taps = depthwise_taps<Arch>(row, of.height);
+  for (std::ptrdiff_t tap = taps.begin; tap < taps.end; ++tap) {
+    const T* const line = of.x + ((row + tap - 3) * of.width + column - 3) * of.x_stride + channel;
+    B factors[7];
+    unrolled<7>([&](auto k) { factors[k] = B::load_aligned(weight + (tap * 7 + k) * lanes); });
+    unrolled<Pixels + 6>([&](auto j) {
+      constexpr std::ptrdiff_t place = decltype(j)::value;
+      // Beyond the border lie zeros. The same way for all channels and rows of a tile, so well predicted.
+      if (column + place < 3 || column + place >= of.width + 3) return;
+      const B value = B::load_unaligned(line + place * of.x_stride);
+      unrolled<7>([&](auto k) {
+        constexpr std::ptrdiff_t i = place - decltype(k)::value;
+        if constexpr (i >= 0 && i < Pixels) sums[i] = multiply_add<Arch, T>(value, factors[k], sums[i]);
+      });
+    });
+  }
+  T* const out = of.out + (row * of.width + column) * of.out_stride + channel;
+  unrolled<Pixels>([&](auto i) { sums[i].store_unaligned(out + i * of.out_stride); });
+}
+
+/// The pixels of a row from `column` on: tiles of `Pixels` as long as they fit, then smaller ones.
+template <class Arch, class T, std::ptrdiff_t Pixels>
+inline void depthwise_row(const DepthwiseOperands<T>& of, std::ptrdiff_t row, std::ptrdiff_t column,
+                          std::ptrdiff_t channel, const T* weight) noexcept {
+  for (; column + Pixels <= of.width; column += Pixels) {
+    depthwise_tile<Arch, T, Pixels>(of, row, column, channel, weight);
+  }
+  if constexpr (Pixels > 1) depthwise_row<Arch, T, Pixels / 2>(of, row, column, channel, weight);
+}
+
+/// Rows and channels first to last of a 7x7 convolution of each channel by itself, stride 1, zeros around.
+template <class Arch, class T>
+void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std::ptrdiff_t last_row,
+                   std::ptrdiff_t first_channel, std::ptrdiff_t last_channel) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  if (last_channel - first_channel < lanes) {
+    for (std::ptrdiff_t row = first_row; row < last_row; ++row) {
+      const DepthwiseTaps down = depthwise_taps<Arch>(row, of.height);
+      for (std::ptrdiff_t column = 0; column < of.width; ++column) {
+        const DepthwiseTaps across = depthwise_taps<Arch>(column, of.width);
+        for (std::ptrdiff_t channel = first_channel; channel < last_channel; ++channel) {
+          T sum = of.bias[channel];
+          for (std::ptrdiff_t i = down.begin; i < down.end; ++i) {
+            for (std::ptrdiff_t j = across.begin; j < across.end; ++j) {
+              sum += of.x[((row + i - 3) * of.width + column + j - 3) * of.x_stride + channel] *
+                     of.weight[(i * 7 + j) * of.channels + channel];
+            }
+          }
+          of.out[(row * of.width + column) * of.out_stride + channel] = sum;
+        }
+      }
+    }
+    return;
+  }
+  // Twice as wide where there are registers for it: seven for a row of the kernel, one for the input.
+  constexpr std::ptrdiff_t pixels = kRegisterBytes<Arch, T> == 64 ? 14 : 7;
+  alignas(64) T weight[49 * lanes];
+  for (std::ptrdiff_t channel = first_channel;;) {
+    // Together, since lines that lie all channels apart would compete for the same sets of the cache.
+    for (std::ptrdiff_t tap = 0; tap < 49; ++tap) {
+      B::load_unaligned(of.weight + tap * of.channels + channel).store_aligned(weight + tap * lanes);
+    }
+    for (std::ptrdiff_t row = first_row; row < last_row; ++row) {
+      depthwise_row<Arch, T, pixels>(of, row, 0, channel, weight);
+    }
+    if (channel + lanes == last_channel) return;
+    // The last vector overlaps the one before where the channels do not fill it.
+    channel = channel + 2 * lanes <= last_channel ? channel + lanes : last_channel - lanes;
+  }
+}
+
+}  // namespace vbp::kernels::detail

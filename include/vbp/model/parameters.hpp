@@ -1,0 +1,81 @@
+#pragma once
+/// What every family gets from its list of parameters, for_each_parameter.
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+
+namespace vbp {
+
+/// A model, const or not, with a configuration of this type: which family's list of parameters is meant.
+template <class Model, class Config>
+concept ModelOf = std::same_as<std::remove_cvref_t<decltype(Model::config)>, Config>;
+
+/// Gives every parameter the shape that the model's configuration asks for, and zeros.
+template <class Model>
+void set_parameters_zero(Model& model) {
+  for_each_parameter(model, [](const std::string&, auto& parameter, Index rows, Index cols) {
+    parameter.setZero(rows, cols);
+  });
+}
+
+/// Throws ShapeError or ValueError, naming the parameter, unless every one has the shape that the model's
+/// configuration asks for and is finite.
+template <class Model>
+void require_parameters(const Model& model) {
+  const auto shape = [](Index rows, Index cols) {
+    return std::to_string(rows) + " x " + std::to_string(cols);
+  };
+  for_each_parameter(model, [&](const std::string& name, const auto& parameter, Index rows, Index cols) {
+    if (parameter.rows() != rows || parameter.cols() != cols) {
+      throw ShapeError(name + " is " + shape(parameter.rows(), parameter.cols()) +
+                       ", the configuration asks for " + shape(rows, cols));
+    }
+    if (!parameter.allFinite()) throw ValueError(name + " holds NaN or infinite values");
+  });
+}
+
+/// Converts every parameter to the scalar type of another model of the same configuration.
+template <class From, class To>
+void copy_parameters(const From& from, To& to) {
+  std::vector<const typename From::Scalar*> sources;
+  for_each_parameter(from, [&](const std::string&, const auto& parameter, Index, Index) {
+    sources.push_back(parameter.data());
+  });
+  std::size_t next = 0;
+  for_each_parameter(to, [&](const std::string&, auto& parameter, Index, Index) {
+    const typename From::Scalar* source = sources[next++];
+    for (Index i = 0; i < parameter.size(); ++i) {
+      parameter.data()[i] = static_cast<typename To::Scalar>(source[i]);
+    }
+  });
+}
+
+/// Names a family's parameters to a visitor: what its for_each_parameter is written with. visit(name,
+/// parameter, rows, cols), cols being 1 for a vector.
+template <class Visitor>
+struct ParameterNames {
+  Visitor& visit;
+
+  template <class V>
+  void vector(const std::string& name, V& values, Index size) {
+    visit(name, values, size, Index{1});
+  }
+  template <class L>
+  void linear(const std::string& name, L& layer, Index out, Index in, bool bias = true) {
+    visit(name + ".weight", layer.weight, out, in);
+    if (bias) vector(name + ".bias", layer.bias, out);
+  }
+  template <class N>
+  void layer_norm(const std::string& name, N& norm, Index size) {
+    vector(name + ".weight", norm.weight, size);
+    vector(name + ".bias", norm.bias, size);
+  }
+};
+
+}  // namespace vbp
