@@ -22,7 +22,7 @@ struct Point {
 };
 
 /// Lines differ by marker as well as by colour, so that they can be told apart without colour.
-enum class Marker { circle, square, triangle, diamond };
+enum class Marker { circle, square, triangle, diamond, none };
 
 struct Series {
   std::string label;
@@ -96,19 +96,7 @@ inline Axis axis_around(std::string label, const std::vector<double>& values) {
   return {std::move(label), step * std::floor(*low / step), step * (std::floor(*high / step) + 1.0), step};
 }
 
-namespace detail {
-
-/// At most two decimals, no trailing zeros, whatever the locale.
-inline std::string number(double value) {
-  char buffer[64];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, 2);
-  if (error != std::errc()) throw vbp::ValueError("chart: a number is too large to draw");
-  std::string text(buffer, end);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text == "-0" ? "0" : text;
-}
-
+/// A text as XML and HTML take it.
 inline std::string escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
@@ -132,6 +120,19 @@ inline std::string escaped(std::string_view text) {
   return result;
 }
 
+namespace detail {
+
+/// At most two decimals, no trailing zeros, whatever the locale.
+inline std::string number(double value) {
+  char buffer[64];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, 2);
+  if (error != std::errc()) throw vbp::ValueError("chart: a number is too large to draw");
+  std::string text(buffer, end);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text == "-0" ? "0" : text;
+}
+
 /// SVG elements, one a line.
 class Canvas {
  public:
@@ -149,6 +150,7 @@ class Canvas {
 
   /// All markers cover about the same area; a white rim keeps crossing lines apart.
   void marker(Point at, const Series& style) {
+    if (style.marker == Marker::none) return;
     const double r = 3.2 + style.width / 2;
     const std::string paint =
         " fill=\"" + escaped(style.colour) + "\" stroke=\"#ffffff\" stroke-width=\"1\"/>\n";
@@ -269,9 +271,9 @@ inline void draw_panel(Canvas& canvas, const Panel& panel, Point top_left, Point
 
 }  // namespace detail
 
-/// The figure as one SVG document. Throws vbp::ValueError, naming axis or line, for an axis without a range
-/// and a point that is not a number or lies outside its axes.
-inline std::string to_svg(const Figure& figure) {
+/// The figure as an SVG element, to be put into a page. Throws vbp::ValueError, naming axis or line, for an
+/// axis without a range and a point that is not a number or lies outside its axes.
+inline std::string to_svg_element(const Figure& figure) {
   constexpr double left = 64.0;
   constexpr double right = 20.0;
   constexpr double titles = 76.0;
@@ -293,12 +295,16 @@ inline std::string to_svg(const Figure& figure) {
                        {x + figure.panel_width - right, y + row_height - 62.0});
   }
   const std::string size = detail::number(width) + "\" height=\"" + detail::number(height) + "\"";
-  return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" +
-         size + " viewBox=\"0 0 " + detail::number(width) + " " + detail::number(height) +
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + size + " viewBox=\"0 0 " +
+         detail::number(width) + " " + detail::number(height) +
          "\" font-family=\"Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif\" font-size=\"13\" "
          "fill=\"#222222\">\n<title>" +
-         detail::escaped(figure.title) + "</title>\n" + canvas.text() + "</svg>\n";
+         escaped(figure.title) + "</title>\n" + canvas.text() + "</svg>\n";
+}
+
+/// The figure as one SVG document; throws as to_svg_element does.
+inline std::string to_svg(const Figure& figure) {
+  return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + to_svg_element(figure);
 }
 
 }  // namespace chart

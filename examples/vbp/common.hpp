@@ -259,6 +259,7 @@ void add_calibrate(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_prune(CLI::App& app);
 void add_sweep(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_finetune(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     tool::add_merge(app);
     tool::add_prune(app);
     tool::add_sweep(app);
+    tool::add_explain(app);
     tool::add_finetune(app);
     tool::add_train(app);
     tool::add_bench(app);

@@ -131,6 +131,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
                    "0.5,0.9", "--criteria", "variance", "--compensations", "none", "--json", report)
               .code == 0);
   check_report("vbp sweep", report, {"skipped[].criterion", "skipped[].compensation"});
+  REQUIRE(run_tool("explain", at.model, "--calibrate", at / "calibration", "--rate", "0.5", "--out",
+                   at / "page.html", "--json", report)
+              .code == 0);
+  check_report("vbp explain", report);
   REQUIRE(run_tool("finetune", at / "p", "--teacher", at.model, "--data", at.data, "--epochs", "1", "--batch",
                    "8", "--out", at / "f", "--json", report)
               .code == 0);
@@ -160,7 +164,7 @@ TEST_CASE("the documentation names every option of every subcommand", "[document
       {"calibrate", "vbp calibrate"}, {"merge", "vbp merge"},
       {"prune", "vbp prune"},         {"finetune", "vbp finetune and vbp train"},
       {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"},
-      {"sweep", "vbp sweep"}};
+      {"sweep", "vbp sweep"},         {"explain", "vbp explain"}};
   const std::string help = require_tool("--help");
   const std::set<std::string> shared = options_in(section("Options of several subcommands"));
   std::map<std::string, std::set<std::string>> of_section;

@@ -78,3 +78,16 @@ TEST_CASE("an axis encloses its values between round numbers") {
   CHECK(alone.begin <= 5.0);
   CHECK(alone.end > 5.0);
 }
+
+TEST_CASE("a line without markers has none, and an element no prolog") {
+  chart::Figure figure = figure_with({10, 0.3});
+  CHECK(contains(chart::to_svg(figure), "<circle"));
+  CHECK(chart::to_svg(figure) ==
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + chart::to_svg_element(figure));
+  CHECK(chart::to_svg_element(figure).starts_with("<svg "));
+  figure.panels[0].series[0].marker = chart::Marker::none;
+  const std::string svg = chart::to_svg(figure);
+  CHECK(contains(svg, "<polyline"));
+  CHECK_FALSE(contains(svg, "<circle"));
+  CHECK_FALSE(contains(svg, "<polygon"));
+}

@@ -1,0 +1,185 @@
+#include "explain.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include <Eigen/Eigenvalues>
+
+#include "method.hpp"
+#include "vbp/core/threads.hpp"
+#include "vbp/prune/refit.hpp"
+
+namespace tool {
+
+namespace {
+
+namespace fs = std::filesystem;
+using vbp::Index;
+using vbp::Matrix;
+using vbp::Vector;
+
+struct ExplainOptions {
+  ModelOptions model;
+  RunOptions run;
+  JsonOption json;
+  std::string calibrate;
+  std::string statistics;
+  std::string out;
+  std::string criterion;
+  BudgetOptions budget;
+  std::optional<Index> limit;
+};
+
+std::vector<double> falling(std::vector<double> values) {
+  std::sort(values.begin(), values.end(), std::greater<>());
+  return values;
+}
+
+BlockErrors errors_of(const vbp::VitBlock<float>& block, const vbp::Covariance<float>& moments,
+                      const Matrix<double>& covariance, const std::vector<Index>& kept) {
+  const Matrix<double> w2 = block.fc2.weight.cast<double>();
+  const Vector<double> mean = moments.mean();
+  const Matrix<double> kept_columns = vbp::select_columns(w2, kept);
+  const auto fit = vbp::refit(w2, Vector<double>::Zero(w2.rows()), mean, covariance, kept);
+  const double variance = (w2 * covariance).cwiseProduct(w2).sum();
+  const double scale = variance > 0.0 ? 1.0 / variance : 0.0;
+  // Without compensation the means of what is removed are missing too: second moments in place of
+  // covariances.
+  return {.none = scale * vbp::output_error(w2, covariance + mean * mean.transpose(), kept, kept_columns),
+          .mean_shift = scale * vbp::output_error(w2, covariance, kept, kept_columns),
+          .refit = scale * vbp::output_error(w2, covariance, kept, fit.weight)};
+}
+
+ExplainedBlock explain(const vbp::PruningPlan::Block& planned, const vbp::VitBlock<float>& block,
+                       const Vector<double>& variances, const vbp::Covariance<float>* moments) {
+  ExplainedBlock result{.name = planned.name};
+  auto next = planned.kept.begin();
+  for (Index j = 0; j < planned.width; ++j) {
+    const bool stays = next != planned.kept.end() && *next == j;
+    if (stays) ++next;
+    (stays ? result.kept : result.removed).push_back(variances(j));
+  }
+  result.kept = falling(std::move(result.kept));
+  result.removed = falling(std::move(result.removed));
+  if (moments == nullptr) return result;
+  const Matrix<double> covariance = moments->covariance();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance, Eigen::EigenvaluesOnly);
+  const auto& values = solver.eigenvalues();
+  result.spectrum = falling({values.begin(), values.end()});
+  result.errors = errors_of(block, *moments, covariance, planned.kept);
+  return result;
+}
+
+void run(const ExplainOptions& options) {
+  if (options.calibrate.empty() && options.statistics.empty()) {
+    throw UsageError("one of --calibrate and --statistics is required");
+  }
+  Budget::require(options.budget);
+  const std::vector<fs::path> outputs{options.out, options.json.file};
+  require_writable(options.out, options.json.file);
+  require_not_read(outputs, files_of(options.model));
+  require_not_read(outputs, {options.statistics});
+  const vbp::VitCheckpoint dense = load(options.model);
+  dense.require_complete();
+  const Budget budget(options.budget, dense.model.config);
+  budget.plan();
+
+  CalibrationRun calibration;
+  if (options.statistics.empty()) {
+    auto images = calibration_images(options.calibrate, options.limit, {});
+    require_not_read(outputs, paths_of(images));
+    // The criteria shall see what they see in vbp prune.
+    calibration = calibrate(dense, std::move(images), options.run, {.covariances = true, .start = true});
+    if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
+  } else {
+    calibration.calibration = vbp::io::Calibration::load(options.statistics);
+    require_calibration_of(dense, calibration.calibration, options.statistics);
+  }
+  const vbp::io::Calibration& seen = calibration.calibration;
+  const bool covariances = !seen.covariances.empty();
+  const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
+  const std::string criterion = asked.resolve(false, covariances).criterion;
+  const vbp::PruningPlan plan = Compressor(dense, calibration, options.run).plan(criterion, budget);
+
+  Explanation explanation{.model = options.model.file,
+                          .criterion = criterion,
+                          .rate = *options.budget.pruner.rate,
+                          .images = static_cast<Index>(seen.images.size())};
+  explanation.blocks.resize(plan.blocks.size());
+  vbp::ThreadPool pool(options.run.threads);
+  pool.parallel_for(static_cast<Index>(plan.blocks.size()), [&](Index i) {
+    const auto b = static_cast<std::size_t>(i);
+    explanation.blocks[b] = explain(plan.blocks[b], dense.model.blocks[b], seen.statistics[b].variance(),
+                                    covariances ? &seen.covariances[b] : nullptr);
+  });
+  if (interrupted()) throw Interrupted("interrupted; nothing was written");
+
+  Json report = explanation.json();
+  report["out"] = options.out;
+  report_failures(calibration.skipped.failures, report);
+  report_duplicates(calibration.skipped.duplicates, report);
+  vbp::io::AtomicFile out(options.out);
+  out.write(explanation.page());
+  commit(out, options.json, report);
+
+  Table table(covariances ? std::vector<std::string>{"block", "before", "after", "variance kept",
+                                                     "error: none", "mean shift", "refit"}
+                          : std::vector<std::string>{"block", "before", "after", "variance kept"});
+  const auto percent = [](double value) { return fixed(100.0 * value, 1) + " %"; };
+  for (const ExplainedBlock& block : explanation.blocks) {
+    std::vector<std::string> row{block.name, std::to_string(block.width()), std::to_string(block.kept.size()),
+                                 percent(block.variance_kept())};
+    if (block.errors) {
+      for (const double error : {block.errors->none, block.errors->mean_shift, block.errors->refit}) {
+        row.push_back(percent(error));
+      }
+    }
+    table.add(std::move(row));
+  }
+  table.print();
+  if (!covariances) std::cout << "\nno spectrum and no errors: they need statistics made with --covariance\n";
+  std::cout << '\n'
+            << left_out(calibration.skipped.failures.size() + calibration.skipped.duplicates.size())
+            << "written: " << printable(options.out) << '\n';
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("explain", "show what a pruning removes, on a page of HTML");
+  const auto options = std::make_shared<ExplainOptions>();
+  options->model.add_to(command);
+  const auto calibrate =
+      command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
+  calibrate->check(not_empty)->type_name("DIR");
+  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge")
+      ->check(not_empty)
+      ->type_name("FILE")
+      ->excludes(calibrate);
+  command.add_option("--rate", options->budget.pruner.rate, "share of all hidden neurons to remove, 0 to 1")
+      ->required()
+      ->check(not_empty)
+      ->type_name("R");
+  command
+      .add_option("--criterion", options->criterion,
+                  "how neurons are chosen; default: greedy, or variance where there are no covariances")
+      ->check(CLI::IsMember(criteria));
+  command.add_option("--out", options->out, "the page to write")
+      ->required()
+      ->check(not_empty)
+      ->type_name("FILE");
+  command
+      .add_option("--limit", options->limit,
+                  "calibrate on N images, spread evenly over the sub-folders, the first of each")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->needs(calibrate);
+  options->run.add_to(command);
+  options->json.add_to(command);
+  command.callback([options] { run(*options); });
+}
+
+}  // namespace tool

@@ -1,0 +1,44 @@
+#pragma once
+/// What vbp explain finds out about the blocks of a model, and the page that shows it.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common.hpp"
+
+namespace tool {
+
+/// Squared errors of a block's output, as shares of the output's variance.
+struct BlockErrors {
+  double none = 0.0;
+  double mean_shift = 0.0;
+  double refit = 0.0;
+};
+
+/// One block under a plan. Values fall; what needs a covariance is not there without one.
+struct ExplainedBlock {
+  std::string name;
+  std::vector<double> kept = {};      ///< variances of the neurons that stay
+  std::vector<double> removed = {};   ///< and of those that go
+  std::vector<double> spectrum = {};  ///< eigenvalues of the covariance
+  std::optional<BlockErrors> errors = std::nullopt;
+
+  vbp::Index width() const { return static_cast<vbp::Index>(kept.size() + removed.size()); }
+  /// Share of the variance that stays, 0 to 1.
+  double variance_kept() const;
+};
+
+struct Explanation {
+  std::string model;
+  std::string criterion;
+  double rate = 0.0;
+  vbp::Index images = 0;
+  std::vector<ExplainedBlock> blocks = {};
+
+  Json json() const;
+  /// One page of HTML with all its pictures in it.
+  std::string page() const;
+};
+
+}  // namespace tool
