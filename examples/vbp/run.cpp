@@ -256,21 +256,21 @@ vbp::Matrix<float> random_images(Index count, const vbp::VitConfig& config) {
 
 std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_model,
                                     const vbp::VisionTransformer<float>& pruned_model,
-                                    const RunOptions& options) {
+                                    const RunOptions& options, Index batch) {
   vbp::Inference<float> dense(dense_model, {.threads = options.threads});
   vbp::Inference<float> pruned(pruned_model, {.threads = options.threads});
   using Clock = std::chrono::steady_clock;
-  constexpr int most_runs = 30;
+  constexpr int most_runs = 100;
   constexpr int fewest_runs = 5;
   constexpr std::chrono::seconds budget(5);
-  const vbp::Matrix<float> image = random_images(1, dense.config());
+  const vbp::Matrix<float> images = random_images(batch, dense.config());
   std::vector<double> times[2];
   const auto begin = Clock::now();
   for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
     for (int which = 0; which < 2; ++which) {
       const auto start = Clock::now();
-      (which == 0 ? dense : pruned)(image);
+      (which == 0 ? dense : pruned)(images);
       // The first run warms the caches and is not counted.
       if (i >= 0)
         times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
