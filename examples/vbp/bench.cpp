@@ -5,6 +5,7 @@
 
 #include "common.hpp"
 #include "vbp/kernels/peak.hpp"
+#include "vbp/vit/checkpoint.hpp"
 #include "vbp/vit/cost.hpp"
 #include "vbp/vit/inference.hpp"
 
@@ -64,7 +65,7 @@ void run(const BenchOptions& options) {
   }
   std::vector<Candidate> candidates;
   for (const ModelOptions& model : models) {
-    const vbp::VitCheckpoint checkpoint = load(model);
+    const vbp::VitCheckpoint checkpoint = require_vit(load(model), "vbp bench");
     checkpoint.require_complete();
     const vbp::VitConfig& config = checkpoint.model.config;
     Candidate& candidate = candidates.emplace_back();
@@ -72,7 +73,7 @@ void run(const BenchOptions& options) {
     candidate.macs = static_cast<double>(vbp::vit_cost(config).macs());
     candidate.inference = std::make_unique<vbp::Inference<float>>(
         checkpoint.model, vbp::InferenceOptions{.threads = options.run.threads});
-    candidate.images = random_images(options.run.batch, config);
+    candidate.images = random_images(options.run.batch, config.image_elements());
     candidate.outputs.resize(options.run.batch, config.outputs());
   }
   const double peak = measure_all(candidates, options.repeat);

@@ -15,11 +15,11 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "model.hpp"
 #include "vbp/io/calibration.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/image_folder.hpp"
 #include "vbp/io/image_stream.hpp"
-#include "vbp/vit/checkpoint.hpp"
 
 namespace tool {
 
@@ -80,7 +80,7 @@ struct JsonOption {
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
 
 /// Loads the model with what the command line says about it. Throws vbp::Error.
-vbp::VitCheckpoint load(const ModelOptions& options);
+Checkpoint load(const ModelOptions& options);
 
 /// The files that loading this model reads.
 std::vector<std::filesystem::path> files_of(const ModelOptions& options);
@@ -155,12 +155,14 @@ std::optional<std::string> content_of(const vbp::io::ImageEntry& image);
 /// The paths of images, for require_not_read.
 std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntry>& images);
 
-/// The labelled images of a folder, `limit` of them where one is given.
-std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
+/// The labelled images of a folder, `limit` of them where one is given. M is Model, or one family's.
+template <class M>
+std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::Checkpoint<M>& checkpoint,
                                                    const std::filesystem::path& folder,
                                                    std::optional<vbp::Index> limit);
 
-Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+template <class M>
+Evaluation evaluate(const vbp::Checkpoint<M>& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
 
 /// Milliseconds of a forward pass over one image.
@@ -175,11 +177,10 @@ struct Latency {
 Latency latency_of(std::vector<double>& milliseconds);
 
 /// Images to measure on: what the pixels are changes no time.
-vbp::Matrix<float> random_images(vbp::Index count, const vbp::VitConfig& config);
+vbp::Matrix<float> random_images(vbp::Index count, vbp::Index elements);
 
 /// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
-std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,
-                                    const vbp::VisionTransformer<float>& pruned, const RunOptions& options);
+std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options);
 
 struct CalibrationRun {
   vbp::io::Calibration calibration;
@@ -199,15 +200,15 @@ struct Gather {
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
 /// that a resumed run ends with the same bits as an unbroken one.
-CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, Gather gather = {},
                          std::optional<vbp::io::Calibration> begun = std::nullopt);
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances);
+vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances);
 
 /// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
-void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name);
 
 /// 22,050,664 for people.

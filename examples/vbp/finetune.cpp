@@ -14,7 +14,7 @@ struct FinetuneOptions {
 };
 
 void run(FinetuneOptions options) {
-  vbp::VitCheckpoint student = load(options.model);
+  vbp::VitCheckpoint student = require_vit(load(options.model), "vbp finetune");
   student.require_complete();
   std::optional<vbp::VitCheckpoint> teacher;
   std::vector<std::filesystem::path> inputs = files_of(options.model);
@@ -25,7 +25,7 @@ void run(FinetuneOptions options) {
     ModelOptions files;
     files.file = options.teacher;
     files.image_size = student.model.config.image_size;
-    teacher = load(files);
+    teacher = require_vit(load(files), "vbp finetune");
     teacher->require_complete();
     if (teacher->preprocessing.mean != student.preprocessing.mean ||
         teacher->preprocessing.std != student.preprocessing.std) {

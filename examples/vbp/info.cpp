@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "common.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -25,20 +24,20 @@ std::string shortened(const std::string& text) {
 void run(const InfoOptions& options) {
   require_writable({}, options.json.file);
   require_not_read({options.json.file}, files_of(options.model));
-  const vbp::VitCheckpoint checkpoint = load(options.model);
-  const vbp::VitConfig& config = checkpoint.model.config;
-  const vbp::Cost cost = vbp::vit_cost(config);
+  const Checkpoint checkpoint = load(options.model);
+  const Facts facts = facts_of(checkpoint.model);
+  const vbp::Cost cost = cost_of(checkpoint.model);
 
   Json report;
   report["model"] = options.model.file;
-  report["architecture"] = config.architecture;
+  report["family"] = facts.family;
+  report["architecture"] = facts.architecture;
   report["parameters"] = cost.parameters();
   report["macs"] = cost.macs();
   report["macs_fvcore"] = cost.macs_fvcore();
   report["blocks"] = Json::array();
-  for (vbp::Index i = 0; i < config.depth(); ++i) {
-    report["blocks"].push_back({{"name", vbp::VisionTransformer<float>::block_name(i)},
-                                {"width", config.hidden_widths[static_cast<std::size_t>(i)]}});
+  for (std::size_t i = 0; i < facts.blocks.size(); ++i) {
+    report["blocks"].push_back({{"name", facts.blocks[i]}, {"width", facts.hidden_widths[i]}});
   }
   report["layers"] = Json::array();
   for (const vbp::LayerCost& layer : cost.layers) {
@@ -53,7 +52,7 @@ void run(const InfoOptions& options) {
   report["ignored"] = checkpoint.ignored;
   options.json.write(report);
 
-  const std::string kind = config.architecture.empty() ? "Vision Transformer" : config.architecture;
+  const std::string kind = facts.architecture.empty() ? facts.family : facts.architecture;
   std::cout << printable(options.model.file + ": " + kind) << "\n\n";
   Table values({"setting", "value", "origin"}, 3);
   for (const vbp::ConfigValue& value : checkpoint.values)
@@ -70,7 +69,7 @@ void run(const InfoOptions& options) {
   layers.add({"in all", "", grouped(cost.parameters()), grouped(cost.macs())});
   layers.print();
   std::cout << "\nhidden widths:";
-  for (const vbp::Index width : config.hidden_widths) std::cout << ' ' << width;
+  for (const vbp::Index width : facts.hidden_widths) std::cout << ' ' << width;
   std::cout << "\nparameters: " << scaled(static_cast<double>(cost.parameters()))
             << ", MACs an image: " << scaled(static_cast<double>(cost.macs())) << " ("
             << scaled(static_cast<double>(cost.macs_fvcore())) << " as fvcore counts)\n";

@@ -55,7 +55,7 @@ class Budget {
  public:
   /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
   static void require(const BudgetOptions& options);
-  Budget(const BudgetOptions& options, const vbp::VitConfig& config);
+  Budget(const BudgetOptions& options, const Model& model);
 
   const vbp::PrunerOptions& options() const noexcept { return options_; }
   /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
@@ -74,14 +74,14 @@ class Budget {
 
 /// One compensated model, and what its compensation did.
 struct Compensated {
-  vbp::VitCheckpoint checkpoint;
+  Checkpoint checkpoint;
   Json steps = Json::array();
 };
 
 /// Plans and compensations of one model from one calibration. Rankings are computed once a criterion.
 class Compressor {
  public:
-  Compressor(const vbp::VitCheckpoint& dense, const CalibrationRun& calibration, const RunOptions& run)
+  Compressor(const Checkpoint& dense, const CalibrationRun& calibration, const RunOptions& run)
       : dense_(dense), calibration_(calibration), run_(run) {}
 
   /// The order in which each block gives up its neurons under a criterion, costs comparable between blocks.
@@ -94,7 +94,7 @@ class Compressor {
   std::vector<vbp::Ranking> rank(const std::string& criterion, double rate);
   std::vector<double> sensitivities(const std::vector<vbp::Ranking>& rankings);
 
-  const vbp::VitCheckpoint& dense_;
+  const Checkpoint& dense_;
   const CalibrationRun& calibration_;
   RunOptions run_;
   std::map<std::string, std::vector<vbp::Ranking>> rankings_;

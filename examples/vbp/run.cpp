@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "common.hpp"
+#include "runner.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/model/calibration.hpp"
-#include "vbp/vit/inference.hpp"
 
 namespace tool {
 
@@ -19,10 +19,10 @@ using vbp::Index;
 
 namespace {
 
-vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images, const vbp::VitCheckpoint& checkpoint,
-                               const RunOptions& options) {
+vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images,
+                               const vbp::io::Preprocessing& preprocessing, const RunOptions& options) {
   return {std::move(images),
-          checkpoint.preprocessing,
+          preprocessing,
           {.batch = options.batch, .threads = options.threads, .strict = options.strict}};
 }
 
@@ -85,9 +85,10 @@ std::optional<std::string> content_of(const vbp::io::ImageEntry& image) {
   }
 }
 
-std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
+template <class M>
+std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::Checkpoint<M>& checkpoint,
                                                    const fs::path& folder, std::optional<Index> limit) {
-  const Index classes = checkpoint.model.config.classes;
+  const Index classes = facts_of(checkpoint.model).classes;
   if (classes == 0) {
     throw vbp::FileError(checkpoint.path, "has no classification head, so that there is no top-1");
   }
@@ -95,12 +96,17 @@ std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& che
   return limit ? vbp::io::spread(images, *limit) : images;
 }
 
-Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+template std::vector<vbp::io::ImageEntry> evaluation_images(const Checkpoint&, const fs::path&,
+                                                            std::optional<Index>);
+template std::vector<vbp::io::ImageEntry> evaluation_images(
+    const vbp::Checkpoint<vbp::VisionTransformer<float>>&, const fs::path&, std::optional<Index>);
+
+template <class M>
+Evaluation evaluate(const vbp::Checkpoint<M>& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title) {
   Evaluation result;
-  result.classes = checkpoint.model.config.classes;
-  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
-  auto stream = stream_of(images, checkpoint, options);
+  Runner inference(checkpoint.model, options.threads);
+  auto stream = stream_of(images, checkpoint.preprocessing, options);
   vbp::io::ImageBatch batch;
   const auto total = static_cast<std::int64_t>(images.size());
   ProgressBar bar(title);
@@ -109,6 +115,7 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   while (stream.next(batch)) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
     const vbp::Matrix<float> logits = inference(batch.pixels);
+    result.classes = logits.cols();
     for (Index i = 0; i < batch.size(); ++i) {
       const Index label = batch.labels[static_cast<std::size_t>(i)];
       const float own = logits(i, label);
@@ -132,20 +139,26 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   return result;
 }
 
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances) {
+template Evaluation evaluate(const Checkpoint&, const std::vector<vbp::io::ImageEntry>&, const RunOptions&,
+                             const std::string&);
+template Evaluation evaluate(const vbp::Checkpoint<vbp::VisionTransformer<float>>&,
+                             const std::vector<vbp::io::ImageEntry>&, const RunOptions&, const std::string&);
+
+vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances) {
   vbp::io::Calibration calibration;
-  calibration.model = vbp::fingerprint(checkpoint.model);
+  const Facts facts = facts_of(checkpoint.model);
+  calibration.model = fingerprint(checkpoint.model);
   calibration.preprocessing = checkpoint.preprocessing.to_string();
-  calibration.model_name = checkpoint.model.config.architecture;
-  calibration.names = vbp::block_names(checkpoint.model.config);
-  calibration.statistics = vbp::hidden_statistics(checkpoint.model.config);
-  if (covariances) calibration.covariances = vbp::hidden_covariances(checkpoint.model.config);
+  calibration.model_name = facts.architecture;
+  calibration.names = facts.blocks;
+  calibration.statistics = vbp::hidden_statistics(facts);
+  if (covariances) calibration.covariances = vbp::hidden_covariances(facts);
   return calibration;
 }
 
-void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name) {
-  if (calibration.model != vbp::fingerprint(checkpoint.model)) {
+  if (calibration.model != fingerprint(checkpoint.model)) {
     throw vbp::FileError(name, "holds the statistics of another model (" + calibration.model_name + ")");
   }
   if (calibration.preprocessing != checkpoint.preprocessing.to_string()) {
@@ -153,7 +166,7 @@ void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io:
   }
 }
 
-CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, Gather gather,
                          std::optional<vbp::io::Calibration> begun) {
   CalibrationRun run;
@@ -162,9 +175,8 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   for (const vbp::io::Hash128& hash : run.calibration.images) seen.insert(hash.to_string());
   if (!seen.empty()) leave_out_seen(images, seen);
   const auto total = static_cast<std::int64_t>(images.size());
-  const Index tokens = checkpoint.model.config.tokens();
-  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
-  auto stream = stream_of(std::move(images), checkpoint, options);
+  Runner runner(checkpoint.model, options.threads);
+  auto stream = stream_of(std::move(images), checkpoint.preprocessing, options);
   vbp::io::ImageBatch batch;
   ProgressBar bar("calibrating");
   bar.show(0, total);
@@ -180,12 +192,16 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
         if (static_cast<Index>(rows.size()) < batch.size()) {
           batch.pixels = vbp::Matrix<float>(batch.pixels(rows, Eigen::all));
         }
-        vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics,
-                                   run.calibration.covariances);
+        runner.visit([&](auto& inference) {
+          vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics,
+                                     run.calibration.covariances);
+        });
         if (gather.start) {
-          const vbp::Matrix<float> start = inference.embedded(batch.pixels);
-          if (run.start.size() == 0) run.start.resize(total * tokens, start.cols());
-          run.start.middleRows(run.images * tokens, start.rows()) = start;
+          const vbp::Matrix<float> start =
+              runner.visit([&](auto& inference) { return inference.embedded(batch.pixels); });
+          const Index rows_per_image = start.rows() / batch.pixels.rows();
+          if (run.start.size() == 0) run.start.resize(total * rows_per_image, start.cols());
+          run.start.middleRows(run.images * rows_per_image, start.rows()) = start;
         }
       }
     } catch (const vbp::ValueError& error) {
@@ -197,7 +213,9 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
     bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()) + failed(stream), total);
   }
   // Images that were left out leave their rows unused.
-  if (run.start.size() > 0) run.start.conservativeResize(run.images * tokens, Eigen::NoChange);
+  if (run.start.size() > 0) {
+    run.start.conservativeResize(run.start.rows() / total * run.images, Eigen::NoChange);
+  }
   run.seconds = seconds_since(begin);
   run.skipped.failures = stream.failures();
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
@@ -209,23 +227,22 @@ Latency latency_of(std::vector<double>& milliseconds) {
   return {milliseconds.front(), milliseconds[milliseconds.size() / 2]};
 }
 
-vbp::Matrix<float> random_images(Index count, const vbp::VitConfig& config) {
+vbp::Matrix<float> random_images(Index count, Index elements) {
   vbp::Random random(1);
-  vbp::Matrix<float> images(count, config.image_elements());
+  vbp::Matrix<float> images(count, elements);
   for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
   return images;
 }
 
-std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_model,
-                                    const vbp::VisionTransformer<float>& pruned_model,
+std::pair<Latency, Latency> measure(const Model& dense_model, const Model& pruned_model,
                                     const RunOptions& options) {
-  vbp::Inference<float> dense(dense_model, {.threads = options.threads});
-  vbp::Inference<float> pruned(pruned_model, {.threads = options.threads});
+  Runner dense(dense_model, options.threads);
+  Runner pruned(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
   constexpr int most_runs = 30;
   constexpr int fewest_runs = 5;
   constexpr std::chrono::seconds budget(5);
-  const vbp::Matrix<float> image = random_images(1, dense.config());
+  const vbp::Matrix<float> image = random_images(1, facts_of(dense_model).image_elements);
   std::vector<double> times[2];
   const auto begin = Clock::now();
   for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {

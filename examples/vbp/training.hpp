@@ -9,6 +9,7 @@
 #include "common.hpp"
 #include "vbp/io/augmentation.hpp"
 #include "vbp/train/trainer.hpp"
+#include "vbp/vit/checkpoint.hpp"
 
 namespace tool {
 
