@@ -63,11 +63,14 @@ void run(const PruneOptions& options) {
   CalibrationRun calibration;
   Method method;
   if (options.statistics.empty()) {
-    auto images = calibration_images(options.calibrate, options.limit, evaluation);
+    method = options.method.resolve(true, true);
+    auto images = calibration_images(options.calibrate, options.limit, evaluation,
+                                     method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
     budget.plan();
-    method = options.method.resolve(true, true);
-    const Gather gather{.covariances = method.needs_covariance(), .start = method.needs_covariance()};
+    const Gather gather{.covariances = method.needs_covariance(),
+                        .start = method.needs_covariance(),
+                        .gradient = method.needs_labels()};
     calibration = calibrate(dense, std::move(images), options.run, gather);
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
@@ -183,8 +186,9 @@ void add_prune(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("prune", "remove hidden neurons, let the others make up for them");
   const auto options = std::make_shared<PruneOptions>();
   options->model.add_to(command);
-  const auto calibrate =
-      command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
+  const auto calibrate = command.add_option(
+      "--calibrate", options->calibrate,
+      "folder of calibration images; labels, one sub-folder a class, only for --criterion snip");
   calibrate->check(not_empty)->type_name("DIR");
   command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge")
       ->check(not_empty)
