@@ -4,14 +4,11 @@
 /// the end of stdin it prints the errors of the steps and its peak memory in bytes.
 
 #include <exception>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include <sys/resource.h>
-
-#include "../common.hpp"
+#include "common.hpp"
 
 namespace {
 
@@ -22,11 +19,7 @@ constexpr Index kBatch = 32;
 
 void run(const std::string& file, const std::string& images_file, Index count, double rate, int threads) {
   const vbp::VisionTransformer<float> model = vbp::load_vit(file).model;
-  Matrix<float> images(count, model.config.image_elements());
-  std::ifstream input(images_file, std::ios::binary);
-  input.read(reinterpret_cast<char*>(images.data()),
-             static_cast<std::streamsize>(static_cast<std::size_t>(images.size()) * sizeof(float)));
-  if (!input) throw vbp::FileError(images_file, "has too few images");
+  Matrix<float> images = bench::read_images(images_file, count, model.config);
 
   auto statistics = vbp::hidden_statistics(model.config);
   auto covariances = vbp::hidden_covariances(model.config);
@@ -53,9 +46,7 @@ void run(const std::string& file, const std::string& images_file, Index count, d
   for (const vbp::SequentialStep& step : steps) {
     if (step.refitted) std::cout << step.name << ' ' << step.after << '\n';
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::cout << "peak " << usage.ru_maxrss * 1024 << std::endl;
+  std::cout << "peak " << bench::peak_memory() << std::endl;
 }
 
 }  // namespace

@@ -14,13 +14,13 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from worker import Worker
 
 SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0)
 CENTRE_LAMBDA = 1e-3
@@ -200,24 +200,6 @@ def serve(model_file: str, images_file: str, count: int, rate: float, threads: i
     print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
 
 
-class Worker:
-    """A program that refits once for every line."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def refit(self) -> float:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def finish(self) -> dict[str, float]:
-        self.process.stdin.close()
-        report = dict(line.split() for line in self.process.stdout)
-        self.process.wait()
-        return {name: float(value) for name, value in report.items()}
-
-
 def write_images(path: Path, count: int, size: int) -> None:
     """Smooth noise: what varies slowly in an image excites a network more like photographs than white noise does."""
     random = np.random.default_rng(1)
@@ -255,7 +237,7 @@ def main() -> None:
         ours = Worker([options.program, options.model, pixels, *numbers])
         theirs = Worker([sys.executable, str(Path(__file__).resolve()), "-", options.model, "--pixels", pixels,
                          "--images", numbers[0], "--rate", numbers[1], "--threads", numbers[2]])
-        times = [(ours.refit(), theirs.refit()) for _ in range(options.rounds + 1)][1:]  # the first one warms up
+        times = [(ours.seconds(), theirs.seconds()) for _ in range(options.rounds + 1)][1:]  # the first one warms up
         reports = (ours.finish(), theirs.finish())
     for name, index in (("vbp", 0), ("PyTorch", 1)):
         median = statistics.median(pair[index] for pair in times)

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "../common.hpp"
+#include "common.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 6) {
@@ -18,11 +18,7 @@ int main(int argc, char** argv) {
     checkpoint.require_complete();
     vbp::Inference<float> inference(checkpoint.model, {.threads = std::stoi(argv[4])});
     const vbp::Index batch = std::stol(argv[3]);
-    vbp::Matrix<float> images(batch, checkpoint.model.config.image_elements());
-    std::ifstream input(argv[2], std::ios::binary);
-    input.read(reinterpret_cast<char*>(images.data()),
-               static_cast<std::streamsize>(static_cast<std::size_t>(images.size()) * sizeof(float)));
-    if (!input) throw vbp::FileError(argv[2], "has too few images");
+    const vbp::Matrix<float> images = bench::read_images(argv[2], batch, checkpoint.model.config);
     vbp::Matrix<float> logits(batch, checkpoint.model.config.outputs());
     std::string line;
     while (std::getline(std::cin, line)) {

@@ -6,9 +6,7 @@
 #include <iostream>
 #include <string>
 
-#include <sys/resource.h>
-
-#include "../common.hpp"
+#include "common.hpp"
 
 namespace {
 
@@ -29,9 +27,7 @@ void run(const std::string& file, vbp::Index count, int threads) {
   for (std::string line; std::getline(std::cin, line);) {
     std::cout << bench::seconds_of([&] { trainer.step(next, step); }) << std::endl;
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::cout << usage.ru_maxrss * 1024 << std::endl;
+  std::cout << "peak " << bench::peak_memory() << std::endl;
 }
 
 }  // namespace

@@ -11,10 +11,11 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from worker import Worker
 
 
 def serve(model_file: str, batch: int, threads: int) -> None:
@@ -55,25 +56,7 @@ def serve(model_file: str, batch: int, threads: int) -> None:
         optimiser.step()
         optimiser.zero_grad()
         print(time.perf_counter() - begin, flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
-
-
-class Worker:
-    """A program that makes one step for every line."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def step(self) -> float:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def finish(self) -> float:
-        self.process.stdin.close()
-        peak = float(self.process.stdout.readline())
-        self.process.wait()
-        return peak
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
 
 
 def main() -> None:
@@ -93,9 +76,9 @@ def main() -> None:
     theirs = Worker([sys.executable, this, "-", options.model, "--batch", numbers[0], "--threads", numbers[1]])
     times: list[tuple[float, float]] = []
     for _ in range(options.rounds + 2):
-        times.append((ours.step(), theirs.step()))
+        times.append((ours.seconds(), theirs.seconds()))
     times = times[2:]  # the first ones warm up
-    peaks = (ours.finish(), theirs.finish())
+    peaks = (ours.finish()["peak"], theirs.finish()["peak"])
     for name, index in (("vbp", 0), ("PyTorch", 1)):
         median = statistics.median(pair[index] for pair in times)
         rate = options.batch / median

@@ -152,10 +152,7 @@ struct Calibration {
     Model copy = dense;
     vbp::VitNetwork<float> network(copy);
     const auto sensitivities = vbp::output_sensitivities(network, rankings, covariances, start);
-    for (std::size_t b = 0; b < names.size(); ++b) {
-      for (double& cost : rankings[b].cost) cost *= sensitivities[b];
-      rankings[b] = vbp::convex(std::move(rankings[b]));
-    }
+    rankings = vbp::weighted(std::move(rankings), sensitivities);
   }
 };
 

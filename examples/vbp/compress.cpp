@@ -63,11 +63,7 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
                                         : vbp::cluster_ranking(covariance, weight);
   });
   const std::vector<double> weights = sensitivities(rankings);
-  for (std::size_t b = 0; b < rankings.size(); ++b) {
-    for (double& cost : rankings[b].cost) cost *= weights[b];
-    rankings[b] = vbp::convex(std::move(rankings[b]));
-  }
-  return rankings;
+  return vbp::weighted(std::move(rankings), weights);
 }
 
 std::vector<double> Compressor::sensitivities(const std::vector<Ranking>& rankings) {

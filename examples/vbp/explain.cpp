@@ -25,12 +25,10 @@ struct ExplainOptions {
   ModelOptions model;
   RunOptions run;
   JsonOption json;
-  std::string calibrate;
-  std::string statistics;
+  CalibrationOptions source;
   std::string out;
   std::string criterion;
   BudgetOptions budget;
-  std::optional<Index> limit;
 };
 
 std::vector<double> falling(std::vector<double> values) {
@@ -74,29 +72,27 @@ ExplainedBlock explain(const vbp::PruningPlan::Block& planned, const vbp::VitBlo
 }
 
 void run(const ExplainOptions& options) {
-  if (options.calibrate.empty() && options.statistics.empty()) {
-    throw UsageError("one of --calibrate and --statistics is required");
-  }
+  options.source.require();
   Budget::require(options.budget);
   const std::vector<fs::path> outputs{options.out, options.json.file};
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
-  require_not_read(outputs, {options.statistics});
+  require_not_read(outputs, {options.source.statistics});
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
   const Budget budget(options.budget, dense.model.config);
   budget.plan();
 
   CalibrationRun calibration;
-  if (options.statistics.empty()) {
-    auto images = calibration_images(options.calibrate, options.limit, {});
+  if (options.source.statistics.empty()) {
+    auto images = calibration_images(options.source.calibrate, options.source.limit, {});
     require_not_read(outputs, paths_of(images));
     // The criteria shall see what they see in vbp prune.
     calibration = calibrate(dense, std::move(images), options.run, {.covariances = true, .start = true});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
-    calibration.calibration = vbp::io::Calibration::load(options.statistics);
-    require_calibration_of(dense, calibration.calibration, options.statistics);
+    calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
+    require_calibration_of(dense, calibration.calibration, options.source.statistics);
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();
@@ -128,17 +124,7 @@ void run(const ExplainOptions& options) {
   Table table(covariances ? std::vector<std::string>{"block", "before", "after", "variance kept",
                                                      "error: none", "mean shift", "refit"}
                           : std::vector<std::string>{"block", "before", "after", "variance kept"});
-  const auto percent = [](double value) { return fixed(100.0 * value, 1) + " %"; };
-  for (const ExplainedBlock& block : explanation.blocks) {
-    std::vector<std::string> row{block.name, std::to_string(block.width()), std::to_string(block.kept.size()),
-                                 percent(block.variance_kept())};
-    if (block.errors) {
-      for (const double error : {block.errors->none, block.errors->mean_shift, block.errors->refit}) {
-        row.push_back(percent(error));
-      }
-    }
-    table.add(std::move(row));
-  }
+  for (const ExplainedBlock& block : explanation.blocks) table.add(block.cells());
   table.print();
   if (!covariances) std::cout << "\nno spectrum and no errors: they need statistics made with --covariance\n";
   std::cout << '\n'
@@ -152,13 +138,7 @@ void add_explain(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("explain", "show what a pruning removes, on a page of HTML");
   const auto options = std::make_shared<ExplainOptions>();
   options->model.add_to(command);
-  const auto calibrate =
-      command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
-  calibrate->check(not_empty)->type_name("DIR");
-  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge")
-      ->check(not_empty)
-      ->type_name("FILE")
-      ->excludes(calibrate);
+  options->source.add_to(command);
   command.add_option("--rate", options->budget.pruner.rate, "share of all hidden neurons to remove, 0 to 1")
       ->required()
       ->check(not_empty)
@@ -171,12 +151,6 @@ void add_explain(CLI::App& app) {
       ->required()
       ->check(not_empty)
       ->type_name("FILE");
-  command
-      .add_option("--limit", options->limit,
-                  "calibrate on N images, spread evenly over the sub-folders, the first of each")
-      ->check(whole_number(1))
-      ->type_name("N")
-      ->needs(calibrate);
   options->run.add_to(command);
   options->json.add_to(command);
   command.callback([options] { run(*options); });

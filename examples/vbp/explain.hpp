@@ -27,6 +27,8 @@ struct ExplainedBlock {
   vbp::Index width() const { return static_cast<vbp::Index>(kept.size() + removed.size()); }
   /// Share of the variance that stays, 0 to 1.
   double variance_kept() const;
+  /// Its row of a table: name, widths before and after, variance kept and, where they are, the errors.
+  std::vector<std::string> cells() const;
 };
 
 struct Explanation {

@@ -118,19 +118,11 @@ std::string row(const char* cell, const std::vector<std::string>& texts) {
 
 std::string table(const std::vector<ExplainedBlock>& blocks) {
   std::vector<std::string> header{"block", "before", "after", "variance kept"};
-  const bool errors = blocks.front().errors.has_value();
-  if (errors) header.insert(header.end(), {"error, not compensated", "error, mean shift", "error, refit"});
-  std::string html = "<table>\n" + row("th", header);
-  for (const ExplainedBlock& block : blocks) {
-    std::vector<std::string> texts{block.name, std::to_string(block.width()),
-                                   std::to_string(block.kept.size()), percent(block.variance_kept())};
-    if (errors) {
-      for (const double error : {block.errors->none, block.errors->mean_shift, block.errors->refit}) {
-        texts.push_back(percent(error));
-      }
-    }
-    html += row("td", texts);
+  if (blocks.front().errors) {
+    header.insert(header.end(), {"error, not compensated", "error, mean shift", "error, refit"});
   }
+  std::string html = "<table>\n" + row("th", header);
+  for (const ExplainedBlock& block : blocks) html += row("td", block.cells());
   return html + "</table>\n";
 }
 
@@ -149,6 +141,17 @@ double ExplainedBlock::variance_kept() const {
   const double stays = sum(kept);
   const double all = stays + sum(removed);
   return all > 0.0 ? stays / all : 1.0;
+}
+
+std::vector<std::string> ExplainedBlock::cells() const {
+  std::vector<std::string> texts{name, std::to_string(width()), std::to_string(kept.size()),
+                                 percent(variance_kept())};
+  if (errors) {
+    for (const double error : {errors->none, errors->mean_shift, errors->refit}) {
+      texts.push_back(percent(error));
+    }
+  }
+  return texts;
 }
 
 Json Explanation::json() const {

@@ -52,6 +52,27 @@ void MethodOptions::add_to(CLI::App& app) {
       ->excludes(by_name);
 }
 
+void CalibrationOptions::add_to(CLI::App& app) {
+  const auto folder =
+      app.add_option("--calibrate", calibrate, "folder of calibration images, no labels needed");
+  folder->check(not_empty)->type_name("DIR");
+  app.add_option("--statistics", statistics, "a calibration file of vbp calibrate or merge")
+      ->check(not_empty)
+      ->type_name("FILE")
+      ->excludes(folder);
+  app.add_option("--limit", limit,
+                 "calibrate on N images, spread evenly over the sub-folders, the first of each")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->needs(folder);
+}
+
+void CalibrationOptions::require() const {
+  if (calibrate.empty() && statistics.empty()) {
+    throw UsageError("one of --calibrate and --statistics is required");
+  }
+}
+
 Method MethodOptions::resolve(bool images, bool covariances) const {
   Method result;
   if (!method.empty()) {

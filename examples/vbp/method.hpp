@@ -40,6 +40,17 @@ struct MethodOptions {
   Method resolve(bool images, bool covariances) const;
 };
 
+/// Where the hidden activations are known from: --calibrate with --limit, or --statistics.
+struct CalibrationOptions {
+  std::string calibrate;
+  std::string statistics;
+  std::optional<vbp::Index> limit;
+
+  void add_to(CLI::App& app);
+  /// Throws UsageError where neither is given.
+  void require() const;
+};
+
 /// How much is pruned: --rate, --keep, --macs or --parameters, and what constrains it.
 struct BudgetOptions {
   vbp::PrunerOptions pruner;

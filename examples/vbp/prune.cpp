@@ -19,13 +19,11 @@ struct PruneOptions {
   ModelOptions model;
   RunOptions run;
   JsonOption json;
-  std::string calibrate;
-  std::string statistics;
+  CalibrationOptions source;
   std::string evaluate;
   std::string out;
   MethodOptions method;
   BudgetOptions budget;
-  std::optional<Index> limit;
   std::optional<Index> evaluate_limit;
 };
 
@@ -42,14 +40,12 @@ Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& laten
 }
 
 void run(const PruneOptions& options) {
-  if (options.calibrate.empty() && options.statistics.empty()) {
-    throw UsageError("one of --calibrate and --statistics is required");
-  }
+  options.source.require();
   Budget::require(options.budget);
   const std::vector<fs::path> outputs{options.out, options.json.file};
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
-  require_not_read(outputs, {options.statistics});
+  require_not_read(outputs, {options.source.statistics});
 
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
@@ -62,8 +58,8 @@ void run(const PruneOptions& options) {
   // Whatever the files can tell is checked before the long work, the budget too.
   CalibrationRun calibration;
   Method method;
-  if (options.statistics.empty()) {
-    auto images = calibration_images(options.calibrate, options.limit, evaluation);
+  if (options.source.statistics.empty()) {
+    auto images = calibration_images(options.source.calibrate, options.source.limit, evaluation);
     require_not_read(outputs, paths_of(images));
     budget.plan();
     method = options.method.resolve(true, true);
@@ -71,8 +67,8 @@ void run(const PruneOptions& options) {
     calibration = calibrate(dense, std::move(images), options.run, gather);
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
-    calibration.calibration = vbp::io::Calibration::load(options.statistics);
-    require_calibration_of(dense, calibration.calibration, options.statistics);
+    calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
+    require_calibration_of(dense, calibration.calibration, options.source.statistics);
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
     require_disjoint(evaluation, seen);
@@ -183,13 +179,7 @@ void add_prune(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("prune", "remove hidden neurons, let the others make up for them");
   const auto options = std::make_shared<PruneOptions>();
   options->model.add_to(command);
-  const auto calibrate =
-      command.add_option("--calibrate", options->calibrate, "folder of calibration images, no labels needed");
-  calibrate->check(not_empty)->type_name("DIR");
-  command.add_option("--statistics", options->statistics, "a calibration file of vbp calibrate or merge")
-      ->check(not_empty)
-      ->type_name("FILE")
-      ->excludes(calibrate);
+  options->source.add_to(command);
   command.add_option("--out", options->out, "the pruned model to write")
       ->required()
       ->check(not_empty)
@@ -199,12 +189,6 @@ void add_prune(CLI::App& app) {
   const auto evaluate =
       command.add_option("--evaluate", options->evaluate, "measure top-1 before and after on this folder");
   evaluate->check(not_empty)->type_name("DIR");
-  command
-      .add_option("--limit", options->limit,
-                  "calibrate on N images, spread evenly over the sub-folders, the first of each")
-      ->check(whole_number(1))
-      ->type_name("N")
-      ->needs(calibrate);
   command
       .add_option("--evaluate-limit", options->evaluate_limit,
                   "evaluate on N images, spread evenly over the classes, the first of each")

@@ -66,6 +66,15 @@ inline SettingTexts setting_texts(const ConvNextConfig& config, const io::Prepro
   return texts;
 }
 
+/// The shape of a parameter's tensor under timm's names; `vector` is whether the parameter is one.
+inline std::vector<Index> convnext_tensor_shape(const ConvNextConfig& config, const std::string& name,
+                                                Index rows, Index cols, bool vector) {
+  if (name == "stem.0.weight") return {rows, config.channels, config.patch_size, config.patch_size};
+  if (name.ends_with(".downsample.1.weight")) return {rows, cols / 4, 2, 2};
+  if (name.ends_with(".conv_dw.weight")) return {rows, 1, 7, 7};
+  return vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
+}
+
 /// What timm's name of an architecture with a tag says of the weights that Facebook published and of timm's
 /// own trainings on ImageNet-12k: the image size is that of the training. Empty for every other name.
 inline SettingTexts convnext_architecture_settings(std::string_view architecture) {
@@ -204,18 +213,6 @@ class ConvNextLoader : CheckpointReader {
     }
   }
 
-  /// The shape that a parameter's tensor must have.
-  Shape tensor_shape(const std::string& name, Index rows, Index cols) const {
-    if (name == "stem.0.weight") return {rows, config_.channels, config_.patch_size, config_.patch_size};
-    if (name.ends_with(".downsample.1.weight")) return {rows, cols / 4, 2, 2};
-    if (name.ends_with(".conv_dw.weight")) return {rows, 1, 7, 7};
-    if (name.find(".mlp.") != std::string::npos && cols > 1 && trailing_ones(name) == 4)
-      return {rows, cols, 1, 1};
-    const bool matrix =
-        name.ends_with("fc.weight") || name.ends_with("fc1.weight") || name.ends_with("fc2.weight");
-    return matrix ? Shape{rows, cols} : Shape{rows};
-  }
-
   void load_parameters() {
     model_.config = config_;
     model_.blocks.resize(config_.hidden_widths.size());
@@ -224,7 +221,10 @@ class ConvNextLoader : CheckpointReader {
     for_each_parameter(model_, [&](const std::string& name, auto& parameter, Index rows, Index cols) {
       const std::string& source = sources(name).front();
       left.erase(name);
-      const Shape expected = tensor_shape(name, rows, cols);
+      Shape expected = convnext_tensor_shape(config_, name, rows, cols, parameter.IsVectorAtCompileTime);
+      if (cols > 1 && name.find(".mlp.") != std::string::npos && trailing_ones(name) == 4) {
+        expected = {rows, cols, 1, 1};
+      }
       const Shape& given = file_.tensor(source).shape;
       if (given != expected) {
         fail("the tensor " + source + " has the shape " + list_text(given) + ", not " + list_text(expected));
@@ -262,11 +262,8 @@ inline void save_convnext(io::AtomicFile& file, const ConvNextCheckpoint& checkp
   checkpoint_detail::save_checkpoint(
       file, checkpoint,
       checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names),
-      kConvNextKeys, [&](const std::string& name, Index rows, Index cols, bool vector) -> std::vector<Index> {
-        if (name == "stem.0.weight") return {rows, config.channels, config.patch_size, config.patch_size};
-        if (name.ends_with(".downsample.1.weight")) return {rows, cols / 4, 2, 2};
-        if (name.ends_with(".conv_dw.weight")) return {rows, 1, 7, 7};
-        return vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
+      kConvNextKeys, [&](const std::string& name, Index rows, Index cols, bool vector) {
+        return checkpoint_detail::convnext_tensor_shape(config, name, rows, cols, vector);
       });
 }
 

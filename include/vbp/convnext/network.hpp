@@ -9,7 +9,6 @@
 #include "vbp/convnext/inference.hpp"
 #include "vbp/convnext/model.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/depthwise.hpp"
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
@@ -103,11 +102,7 @@ class ConvNextNetwork {
 
   /// The MLP's activation, in place.
   void activate(Index, T* values, Index count) const noexcept {
-    if (model_.config.activation == Activation::gelu) {
-      kernels::gelu(values, count, values);
-    } else {
-      kernels::gelu_tanh(values, count, values);
-    }
+    detail::activate(model_.config.activation, values, count);
   }
 
   /// The stream [n * pixels of the first stage, dim] that enters step 0.

@@ -7,6 +7,7 @@
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/workspace.hpp"
@@ -37,6 +38,16 @@ PackedLinear<T> pack(const Linear<T>& layer) {
 constexpr kernels::EpilogueKind epilogue_of(Activation activation) noexcept {
   return activation == Activation::gelu ? kernels::EpilogueKind::bias_gelu
                                         : kernels::EpilogueKind::bias_gelu_tanh;
+}
+
+/// The activation of an MLP by itself, in place.
+template <class T>
+void activate(Activation activation, T* values, Index count) noexcept {
+  if (activation == Activation::gelu) {
+    kernels::gelu(values, count, values);
+  } else {
+    kernels::gelu_tanh(values, count, values);
+  }
 }
 
 /// Rows that the GEMM reads as A lie an odd number of cache lines apart wherever their length is a power of

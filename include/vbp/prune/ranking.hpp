@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "vbp/core/types.hpp"
@@ -59,6 +60,15 @@ inline Ranking convex(Ranking ranking) {
     ranking.cost[i] = std::max(ranking.cost[i], ranking.cost[i - 1]);
   }
   return ranking;
+}
+
+/// Rankings whose blocks compete: costs times their block's weight, by the slopes of convex().
+inline std::vector<Ranking> weighted(std::vector<Ranking> rankings, const std::vector<double>& weights) {
+  for (std::size_t b = 0; b < rankings.size(); ++b) {
+    for (double& cost : rankings[b].cost) cost *= weights[b];
+    rankings[b] = convex(std::move(rankings[b]));
+  }
+  return rankings;
 }
 
 /// The largest cost so far: a neuron goes only when all that had to go before it were worth it.

@@ -6,11 +6,10 @@
 #include <utility>
 
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/gemm.hpp"
-#include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/workspace.hpp"
+#include "vbp/model/execution.hpp"
 #include "vbp/prune/network.hpp"
 #include "vbp/vit/inference.hpp"
 #include "vbp/vit/model.hpp"
@@ -67,15 +66,11 @@ class VitNetwork {
     const LayerNorm<T>& norm = is_mlp(step) ? of.norm2 : of.norm1;
     Matrix<T>& normal = layer == 0 ? out : normal_;
     normal.resize(stream.rows(), stream.cols());
-    kernels::layer_norm(stream.data(), stream.outerStride(), stream.rows(), stream.cols(), norm.weight.data(),
-                        norm.bias.data(), static_cast<T>(model_.config.epsilon), normal.data(), normal.cols(),
-                        workspace_);
+    detail::normalise(norm, model_.config.epsilon, stream.data(), stream.outerStride(), stream.rows(),
+                      normal.data(), normal.cols(), workspace_);
     if (layer == 0) return;
     if (is_mlp(step)) {
-      const bool tanh = model_.config.activation == Activation::gelu_tanh;
-      multiply(step, 0, normal_,
-               {.kind = tanh ? kernels::EpilogueKind::bias_gelu_tanh : kernels::EpilogueKind::bias_gelu},
-               out);
+      multiply(step, 0, normal_, {.kind = detail::epilogue_of(model_.config.activation)}, out);
       return;
     }
     multiply(step, 0, normal_, {}, wide_);
@@ -87,10 +82,9 @@ class VitNetwork {
   /// The stream [rows, dim] after the step.
   void run(Index step, const MatrixView<T>& stream, Matrix<T>& out) {
     inputs(step, 1, stream, features_);
-    const Vector<T>& scale = this->scale(step);
     multiply(step, 1, features_,
              {.kind = kernels::EpilogueKind::scaled_residual,
-              .scale = scale.size() > 0 ? scale.data() : nullptr,
+              .scale = detail::data_or_null(scale(step)),
               .residual = stream.data(),
               .residual_stride = stream.outerStride()},
              out);
@@ -98,11 +92,7 @@ class VitNetwork {
 
   /// The MLP's activation, in place.
   void activate(Index, T* values, Index count) const noexcept {
-    if (model_.config.activation == Activation::gelu) {
-      kernels::gelu(values, count, values);
-    } else {
-      kernels::gelu_tanh(values, count, values);
-    }
+    detail::activate(model_.config.activation, values, count);
   }
 
   /// The stream [n * tokens, dim] that enters step 0.
@@ -124,21 +114,19 @@ class VitNetwork {
   void multiply(Index step, Index layer, const Matrix<T>& a, kernels::Epilogue<T> epilogue, Matrix<T>& out) {
     if (packed_step_ != step) {
       for (Index i = 0; i < 2; ++i) {
-        packed_[static_cast<std::size_t>(i)] = kernels::PackedWeight<T>(linear(step, i).weight);
+        packed_[static_cast<std::size_t>(i)] = detail::pack(linear(step, i));
       }
       packed_step_ = step;
     }
-    const kernels::PackedWeight<T>& weight = packed_[static_cast<std::size_t>(layer)];
-    const Vector<T>& bias = linear(step, layer).bias;
-    epilogue.bias = bias.size() > 0 ? bias.data() : nullptr;
-    out.resize(a.rows(), weight.out());
-    kernels::gemm(a.data(), a.cols(), a.rows(), weight, epilogue, out.data(), out.cols(), workspace_);
+    const detail::PackedLinear<T>& packed = packed_[static_cast<std::size_t>(layer)];
+    out.resize(a.rows(), packed.weight.out());
+    detail::multiply(a.data(), a.cols(), a.rows(), packed, epilogue, out.data(), out.cols(), workspace_);
   }
 
   VisionTransformer<T>& model_;
   Inference<T> ends_;
   kernels::Workspace<T> workspace_;
-  std::array<kernels::PackedWeight<T>, 2> packed_;
+  std::array<detail::PackedLinear<T>, 2> packed_;
   Index packed_step_ = -1;
   Matrix<T> normal_, wide_, features_;
 };

@@ -126,6 +126,15 @@ TEST_CASE("costs that fall compete on the hull of their sums, or at their maximu
   CHECK(vbp::running_maximum(several).cost == std::vector<double>{1.0, 3.0, 3.0, 5.0, 5.0});
 }
 
+TEST_CASE("weights scale what the blocks compete by, and costs do not fall", "[greedy]") {
+  const std::vector<Ranking> raw{{.order = {1, 0}, .cost = {0.75, 0.25}},
+                                 {.order = {0, 1}, .cost = {1.0, 3.0}}};
+  const std::vector<Ranking> weighted = vbp::weighted(raw, {4.0, 0.5});
+  CHECK(weighted[0].order == raw[0].order);
+  CHECK(weighted[0].cost == std::vector<double>{2.0, 2.0});
+  CHECK(weighted[1].cost == std::vector<double>{0.5, 1.5});
+}
+
 TEST_CASE("a plan takes neurons in the rankings' order", "[greedy]") {
   // Equal costs inside a block: the order decides, not the index.
   const std::vector<Ranking> rankings{{{2, 0, 1}, {1.0, 1.0, 4.0}}, {{1, 0, 2}, {2.0, 3.0, 5.0}}};

@@ -1,0 +1,31 @@
+#pragma once
+/// What the programs beside the scripts share.
+
+#include <fstream>
+#include <string>
+
+#include <sys/resource.h>
+
+#include "../common.hpp"
+
+namespace bench {
+
+/// `count` images of a model's size from a file of float32. Throws vbp::FileError if it holds fewer.
+inline vbp::Matrix<float> read_images(const std::string& file, vbp::Index count,
+                                      const vbp::VitConfig& config) {
+  vbp::Matrix<float> images(count, config.image_elements());
+  std::ifstream input(file, std::ios::binary);
+  input.read(reinterpret_cast<char*>(images.data()),
+             static_cast<std::streamsize>(static_cast<std::size_t>(images.size()) * sizeof(float)));
+  if (!input) throw vbp::FileError(file, "has too few images");
+  return images;
+}
+
+/// The most memory that this process had so far, in bytes.
+inline long peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+}  // namespace bench
