@@ -287,7 +287,10 @@ chart::Figure draw(const std::vector<Row>& rows, std::size_t test_digits) {
   chart::Panel accuracy{
       .title = "Top-1 on " + std::to_string(test_digits) + " held-out digits",
       .x = rates,
-      .y = {.label = "top-1, %", .begin = 10.0 * std::floor(lowest / 10.0), .end = 100, .step = 10},
+      .y = {.label = "top-1, %",
+            .begin = 10.0 * std::floor(lowest / 10.0),
+            .end = 100,
+            .step = lowest < 80.0 ? 10.0 : 2.0},
       .series = {line("random, mean of 5 seeds", chart::colours::grey, Marker::triangle, top1_of(kRandom)),
                  line("magnitude", chart::colours::green, Marker::square, top1_of(kMagnitude)),
                  line("variance", chart::colours::orange, Marker::diamond, top1_of(kVariance)),
