@@ -1,0 +1,80 @@
+#pragma once
+/// The gradient of a loss over a whole data set, which criteria ask for.
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/train/backpropagation.hpp"
+#include "vbp/train/loss.hpp"
+#include "vbp/vit/model.hpp"
+
+namespace vbp {
+
+/// The gradient of a model's mean cross-entropy over all images observed, summed batch by batch in double:
+/// twice the model's memory beside the batch's own. The model must outlive it and keep its weights.
+class MeanGradient {
+ public:
+  /// Throws ValueError for a model without a classification head.
+  explicit MeanGradient(const VisionTransformer<float>& model, const BackpropagationOptions& options = {})
+      : network_(model, options),
+        batch_(make_vit<float>(model.config)),
+        sum_(make_vit<double>(model.config)) {
+    if (model.config.classes == 0)
+      throw ValueError("a model without a classification head has no cross-entropy");
+  }
+
+  /// Adds images [n, channels * size * size] and their classes. Throws ShapeError if they do not fit, and
+  /// ValueError for a class that the model does not have or a loss that is not finite, and adds nothing.
+  void observe(const MatrixView<float>& images, const std::vector<Index>& labels) {
+    const auto count = static_cast<Index>(labels.size());
+    if (images.rows() != count) {
+      throw ShapeError(std::to_string(images.rows()) + " images with " + std::to_string(count) + " labels");
+    }
+    const Index classes = network_.config().classes;
+    set_targets(labels, classes, 0.0, targets_);
+    logits_.resize(count, classes);
+    network_.forward(images, logits_.data());
+    const double loss = loss_and_gradient<float>(logits_, targets_, Matrix<float>(), {}, d_logits_);
+    if (!std::isfinite(loss)) throw ValueError("the loss is not finite, and so has no gradient");
+    network_.backward(d_logits_.data(), batch_);
+    // The batch's gradient is that of its own mean.
+    std::vector<const float*> parts;
+    for_each_parameter(batch_, [&](const std::string&, const auto& values, Index, Index) {
+      parts.push_back(values.data());
+    });
+    std::size_t next = 0;
+    for_each_parameter(sum_, [&](const std::string&, auto& values, Index, Index) {
+      const float* const part = parts[next++];
+      for (Index i = 0; i < values.size(); ++i) {
+        values.data()[i] += static_cast<double>(count) * static_cast<double>(part[i]);
+      }
+    });
+    images_ += count;
+  }
+
+  std::int64_t images() const noexcept { return images_; }
+
+  /// One value a parameter, in the shape of the model. Throws ValueError if nothing was observed.
+  VisionTransformer<double> gradient() const {
+    if (images_ == 0) throw ValueError("a mean gradient needs an image");
+    VisionTransformer<double> mean = sum_;
+    for_each_parameter(mean, [&](const std::string&, auto& values, Index, Index) {
+      values /= static_cast<double>(images_);
+    });
+    return mean;
+  }
+
+ private:
+  Backpropagation<float> network_;
+  VisionTransformer<float> batch_;
+  VisionTransformer<double> sum_;
+  Matrix<float> targets_, logits_, d_logits_;
+  std::int64_t images_ = 0;
+};
+
+}  // namespace vbp
