@@ -171,10 +171,11 @@ std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& che
                                                    std::optional<vbp::Index> limit);
 
 /// The images of a folder to calibrate on, `limit` of them where one is given. Throws FileError if one of
-/// them is to be evaluated on.
+/// them is to be evaluated on. With the labels of `labels_of`'s classes where that is given.
 std::vector<vbp::io::ImageEntry> calibration_images(const std::filesystem::path& folder,
                                                     std::optional<vbp::Index> limit,
-                                                    const std::vector<vbp::io::ImageEntry>& evaluation);
+                                                    const std::vector<vbp::io::ImageEntry>& evaluation,
+                                                    const vbp::VitCheckpoint* labels_of = nullptr);
 
 Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
@@ -205,12 +206,15 @@ struct CalibrationRun {
   Skipped skipped;
   /// The residual stream of the images that enters the first block, where it was asked for.
   vbp::Matrix<float> start;
+  /// Of the mean cross-entropy of the images' labels, where it was asked for.
+  std::optional<vbp::VisionTransformer<double>> gradient = {};
 };
 
 /// What a calibration gathers beyond means and variances.
 struct Gather {
   bool covariances = false;
-  bool start = false;  ///< CalibrationRun::start
+  bool start = false;     ///< CalibrationRun::start
+  bool gradient = false;  ///< CalibrationRun::gradient; the images must have labels
 };
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so

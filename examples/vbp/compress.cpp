@@ -9,6 +9,7 @@
 #include "vbp/prune/refit.hpp"
 #include "vbp/prune/sensitivity.hpp"
 #include "vbp/prune/sequential.hpp"
+#include "vbp/prune/snip.hpp"
 #include "vbp/vit/network.hpp"
 
 namespace tool {
@@ -40,6 +41,11 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
   if (criterion == "magnitude") return vbp::rankings_of(vbp::magnitude_scores(blocks));
   if (criterion == "random")
     return vbp::rankings_of(vbp::random_scores(dense_.model.config.hidden_widths, 1));
+  if (criterion == "snip") {
+    if (!calibration_.gradient)
+      throw vbp::ValueError("the criterion snip needs gradients of labelled images");
+    return vbp::rankings_of(vbp::snip_scores(blocks, calibration_.gradient->blocks));
+  }
   vbp::ThreadPool pool(run_.threads);
   const auto count = static_cast<Index>(blocks.size());
   if (criterion == "output-variance" || criterion == "dvbp") {

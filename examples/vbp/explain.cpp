@@ -83,25 +83,29 @@ void run(const ExplainOptions& options) {
   const Budget budget(options.budget, dense.model.config);
   budget.plan();
 
+  const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
   CalibrationRun calibration;
+  Method method;
   if (options.source.statistics.empty()) {
-    auto images = calibration_images(options.source.calibrate, options.source.limit, {});
+    method = asked.resolve(true, true);
+    auto images = calibration_images(options.source.calibrate, options.source.limit, {},
+                                     method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
     // The criteria shall see what they see in vbp prune.
-    calibration = calibrate(dense, std::move(images), options.run, {.covariances = true, .start = true});
+    calibration = calibrate(dense, std::move(images), options.run,
+                            {.covariances = true, .start = true, .gradient = method.needs_labels()});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
     calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
     require_calibration_of(dense, calibration.calibration, options.source.statistics);
+    method = asked.resolve(false, !calibration.calibration.covariances.empty());
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();
-  const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
-  const std::string criterion = asked.resolve(false, covariances).criterion;
-  const vbp::PruningPlan plan = Compressor(dense, calibration, options.run).plan(criterion, budget);
+  const vbp::PruningPlan plan = Compressor(dense, calibration, options.run).plan(method.criterion, budget);
 
   Explanation explanation{.model = options.model.file,
-                          .criterion = criterion,
+                          .criterion = method.criterion,
                           .rate = *options.budget.pruner.rate,
                           .images = static_cast<Index>(seen.images.size())};
   explanation.blocks.resize(plan.blocks.size());

@@ -100,6 +100,10 @@ std::vector<chart::Panel> overview(const std::vector<ExplainedBlock>& blocks) {
                               [](const ExplainedBlock& block) { return block.errors->refit; })}));
     panels.back().legend = chart::Corner::top_right;
   }
+  const auto count = static_cast<double>(blocks.size());
+  for (chart::Panel& panel : panels) {
+    panel.x = {"block", 0.0, count, std::max(1.0, std::ceil(chart::tick_step(count)))};
+  }
   return panels;
 }
 

@@ -7,8 +7,8 @@ namespace tool {
 
 using vbp::Index;
 
-const std::vector<std::string> criteria = {"variance", "output-variance", "dvbp",  "greedy",
-                                           "clusters", "magnitude",       "random"};
+const std::vector<std::string> criteria = {"variance", "output-variance", "dvbp", "greedy",
+                                           "clusters", "magnitude",       "snip", "random"};
 const std::vector<std::string> compensations = {"none",       "mean-shift",           "refit",
                                                 "sequential", "sequential-attention", "sequential-all"};
 
@@ -39,6 +39,10 @@ bool Method::needs_images() const {
   return sequential(compensation);
 }
 
+bool Method::needs_labels() const {
+  return criterion == "snip";
+}
+
 void MethodOptions::add_to(CLI::App& app) {
   const auto by_name = app.add_option("--method", method,
                                       "vbp: the paper's; ob2c: its choice, kept weights refitted; dvbp+ob2c: "
@@ -53,8 +57,9 @@ void MethodOptions::add_to(CLI::App& app) {
 }
 
 void CalibrationOptions::add_to(CLI::App& app) {
-  const auto folder =
-      app.add_option("--calibrate", calibrate, "folder of calibration images, no labels needed");
+  const auto folder = app.add_option(
+      "--calibrate", calibrate,
+      "folder of calibration images; labels, one sub-folder a class, only for the criterion snip");
   folder->check(not_empty)->type_name("DIR");
   app.add_option("--statistics", statistics, "a calibration file of vbp calibrate or merge")
       ->check(not_empty)
@@ -83,6 +88,11 @@ Method MethodOptions::resolve(bool images, bool covariances) const {
                           : images              ? "sequential-all"
                           : covariances         ? "refit"
                                                 : "mean-shift";
+  }
+  if (result.needs_labels() && !images) {
+    throw vbp::ValueError("the criterion " + result.criterion +
+                          " needs the gradients of labelled images: give --calibrate DIR, one sub-folder a "
+                          "class, instead of --statistics");
   }
   if (result.needs_images() && !images) {
     throw vbp::ValueError("the compensation " + result.compensation +

@@ -22,6 +22,7 @@ struct Method {
   std::string name() const;
   bool needs_covariance() const;
   bool needs_images() const;
+  bool needs_labels() const;
   bool operator==(const Method&) const = default;
 };
 

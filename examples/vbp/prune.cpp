@@ -59,11 +59,14 @@ void run(const PruneOptions& options) {
   CalibrationRun calibration;
   Method method;
   if (options.source.statistics.empty()) {
-    auto images = calibration_images(options.source.calibrate, options.source.limit, evaluation);
+    method = options.method.resolve(true, true);
+    auto images = calibration_images(options.source.calibrate, options.source.limit, evaluation,
+                                     method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
     budget.plan();
-    method = options.method.resolve(true, true);
-    const Gather gather{.covariances = method.needs_covariance(), .start = method.needs_covariance()};
+    const Gather gather{.covariances = method.needs_covariance(),
+                        .start = method.needs_covariance(),
+                        .gradient = method.needs_labels()};
     calibration = calibrate(dense, std::move(images), options.run, gather);
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {

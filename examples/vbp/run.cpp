@@ -8,6 +8,7 @@
 #include "common.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/model/calibration.hpp"
+#include "vbp/train/mean_gradient.hpp"
 #include "vbp/vit/inference.hpp"
 
 namespace tool {
@@ -115,8 +116,10 @@ void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
 }
 
 std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std::optional<Index> limit,
-                                                    const std::vector<vbp::io::ImageEntry>& evaluation) {
-  auto images = vbp::io::find_images(folder);
+                                                    const std::vector<vbp::io::ImageEntry>& evaluation,
+                                                    const vbp::VitCheckpoint* labels_of) {
+  auto images = labels_of == nullptr ? vbp::io::find_images(folder)
+                                     : evaluation_images(*labels_of, folder, std::nullopt);
   if (limit) images = vbp::io::spread(images, *limit);
   if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
   return images;
@@ -202,6 +205,9 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   const auto total = static_cast<std::int64_t>(images.size());
   const Index tokens = checkpoint.model.config.tokens();
   vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
+  std::optional<vbp::MeanGradient> gradient;
+  if (gather.gradient)
+    gradient.emplace(checkpoint.model, vbp::BackpropagationOptions{.threads = options.threads});
   auto stream = stream_of(std::move(images), checkpoint, options);
   vbp::io::ImageBatch batch;
   ProgressBar bar("calibrating");
@@ -225,6 +231,11 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
           if (run.start.size() == 0) run.start.resize(total * tokens, start.cols());
           run.start.middleRows(run.images * tokens, start.rows()) = start;
         }
+        if (gradient) {
+          std::vector<Index> labels;
+          for (const Index row : rows) labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
+          gradient->observe(batch.pixels, labels);
+        }
       }
     } catch (const vbp::ValueError& error) {
       throw vbp::FileError(checkpoint.path, error.what());
@@ -236,6 +247,7 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   }
   // Images that were left out leave their rows unused.
   if (run.start.size() > 0) run.start.conservativeResize(run.images * tokens, Eigen::NoChange);
+  if (gradient && run.images > 0) run.gradient = gradient->gradient();
   run.seconds = seconds_since(begin);
   run.skipped.failures = stream.failures();
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);

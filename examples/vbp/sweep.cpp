@@ -17,6 +17,17 @@ namespace {
 namespace fs = std::filesystem;
 using vbp::Index;
 
+bool needs_labels(const std::string& criterion) {
+  return Method{.criterion = criterion, .compensation = {}}.needs_labels();
+}
+
+/// Those that any folder of images serves.
+std::vector<std::string> criteria_without_labels() {
+  std::vector<std::string> result = criteria;
+  std::erase_if(result, needs_labels);
+  return result;
+}
+
 struct SweepOptions {
   ModelOptions model;
   RunOptions run;
@@ -25,7 +36,7 @@ struct SweepOptions {
   std::string evaluate;
   std::string out;
   std::vector<double> rates{0.2, 0.35, 0.5, 0.65, 0.75};
-  std::vector<std::string> criteria = tool::criteria;
+  std::vector<std::string> criteria = criteria_without_labels();
   std::vector<std::string> compensations = tool::compensations;
   std::optional<Index> limit;
   std::optional<Index> evaluate_limit;
@@ -176,7 +187,8 @@ void run(SweepOptions options) {
   const vbp::VitCheckpoint dense = load(options.model);
   dense.require_complete();
   const auto evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
-  auto images = calibration_images(options.calibrate, options.limit, evaluation);
+  const bool labelled = std::any_of(options.criteria.begin(), options.criteria.end(), needs_labels);
+  auto images = calibration_images(options.calibrate, options.limit, evaluation, labelled ? &dense : nullptr);
   require_not_read(outputs, paths_of(evaluation));
   require_not_read(outputs, paths_of(images));
 
@@ -204,8 +216,8 @@ void run(SweepOptions options) {
     return sweep.knows(trial.rate, trial.method);
   });
   if (!finished) {
-    const CalibrationRun calibration =
-        calibrate(dense, std::move(images), options.run, {.covariances = true, .start = true});
+    const CalibrationRun calibration = calibrate(dense, std::move(images), options.run,
+                                                 {.covariances = true, .start = true, .gradient = labelled});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
     try {
       SweepRun(options, dense, evaluation, sweep)(calibration, trials);

@@ -104,6 +104,8 @@ TEST_CASE("explain gives the errors that the covariance has", "[explain]") {
   // The overview and a picture of every block, two panels each.
   CHECK(count(page, "<svg ") == 3);
   CHECK(count(page, ">Spectrum of the covariance<") == 2);
+  // Blocks are counted in whole numbers.
+  CHECK_FALSE(contains(page.substr(0, page.find("</svg>")), ">0.5</text>"));
   CHECK(count(page, ">cut<") == 2);
   for (const char* part :
        {">blocks.0<", ">blocks.1<", ">mean shift<", ">refit<", "48 of 96 hidden neurons go"}) {
@@ -129,6 +131,11 @@ TEST_CASE("explain chooses as prune does, from a file or from images", "[explain
   const json by_file = at.explain("--statistics", at.full, "--criterion", "variance", "--threads", "1");
   CHECK(direct["calibration_images"] == 26);
   CHECK(direct["blocks"] == by_file["blocks"]);
+  // Gradients come from labelled images alone.
+  CHECK(at.explain("--calibrate", at.data, "--criterion", "snip")["criterion"] == "snip");
+  check_refusal(run_tool("explain", at.model, "--rate", "0.5", "--out", at.page, "--statistics", at.full,
+                         "--criterion", "snip"),
+                1, {"labelled", "--calibrate"});
 }
 
 TEST_CASE("explain shows what plain statistics hold, and says what is missing", "[explain]") {

@@ -62,6 +62,25 @@ TEST_CASE("prune takes the best method that its input allows, and names it", "[m
   }
 }
 
+TEST_CASE("snip ranks by the gradients of the labels", "[method]") {
+  const Workplace at;
+  const auto prune = [&](const fs::path& data, const fs::path& out, auto... more) {
+    require_tool("prune", at.model, "--calibrate", data, "--rate", "0.5", "--criterion", "snip",
+                 "--compensation", "mean-shift", "--out", out, "--json", at / "report", more...);
+    CHECK(read_json(at / "report")["method"] == "snip + mean-shift");
+    return read_text(out);
+  };
+  const std::string expected = prune(at.data, at / "one", "--threads", "1");
+  CHECK(prune(at.data, at / "three", "--threads", "3") == expected);
+  // Other labels for the same images: means and variances are the same, gradients are not.
+  const fs::path swapped = at / "swapped";
+  fs::create_directory(swapped);
+  for (int i = 0; i < 7; ++i) {
+    fs::copy(at.data / ("class " + std::to_string(i)), swapped / ("class " + std::to_string(6 - i)));
+  }
+  CHECK(prune(swapped, at / "swapped.safetensors") != expected);
+}
+
 TEST_CASE("the refit from a file is the refit from its images, for any number of threads", "[method]") {
   const Workplace at;
   require_tool("calibrate", at.model, "--data", at.data, "--out", at / "full", "--covariance", "--threads",
@@ -91,6 +110,11 @@ TEST_CASE("a method is refused where its input is missing, and the option that g
   refused({"sequential-all", "--calibrate"}, "--compensation", "sequential-all");
   refused({"ob2c", "needs covariances", "--covariance"}, "--method", "ob2c");
   refused({"greedy", "needs covariances"}, "--criterion", "greedy");
+  refused({"snip", "labelled", "--calibrate"}, "--criterion", "snip");
+  // Images that lie in no sub-folders have no labels.
+  check_refusal(run_tool("prune", at.model, "--calibrate", at.data / "class 0", "--rate", "0.5", "--out",
+                         at / "out", "--criterion", "snip"),
+                1, {"one sub-folder a class"});
   CHECK(run_tool("prune", at.model, "--statistics", at / "plain", "--rate", "0.5", "--out", at / "out",
                  "--method", "vbp", "--criterion", "variance")
             .code == 2);

@@ -93,6 +93,28 @@ TEST_CASE("a row of a sweep is what prune gives for its rate and method", "[swee
   }
 }
 
+TEST_CASE("a sweep by snip takes the labels of its calibration images, and says where they are missing",
+          "[sweep]") {
+  const Workplace at;
+  const fs::path labelled = at / "labelled";
+  for (const auto& label : fs::directory_iterator(at.data)) {
+    fs::create_directories(labelled / label.path().filename());
+    const fs::path moved = fs::directory_iterator(label)->path();
+    fs::rename(moved, labelled / label.path().filename() / moved.filename());
+  }
+  const auto sweep = [&](const fs::path& calibration) {
+    return run_tool("sweep", at.model, "--calibrate", calibration, "--evaluate", at.data, "--rates", "0.5",
+                    "--criteria", "snip", "--compensations", "mean-shift", "--json", at / "sweep.json");
+  };
+  REQUIRE(sweep(labelled).code == 0);
+  require_tool("prune", at.model, "--calibrate", labelled, "--evaluate", at.data, "--rate", "0.5",
+               "--criterion", "snip", "--compensation", "mean-shift", "--out", at / "pruned", "--json",
+               at / "prune.json");
+  const json report = read_json(at / "sweep.json");
+  CHECK(row_of(report, 0.5, "snip", "mean-shift")["top1"] == read_json(at / "prune.json")["pruned"]["top1"]);
+  check_refusal(sweep(labelled / "class 0"), 1, {"one sub-folder a class"});
+}
+
 TEST_CASE("the standard error of a row is that of its difference to the reference, image by image",
           "[sweep]") {
   const Sweeping at;
