@@ -33,22 +33,26 @@ std::vector<Covariance<float>> hidden_covariances(const Config& config) {
 
 /// Runs images [n, channels * size * size] and adds every row of hidden activations (after GELU; a row is a
 /// token, class, distillation and register tokens too, or a pixel of a feature map) to the statistics of its
-/// block, and to its covariance where `covariances` is not empty. Returns the logits. Throws ShapeError if
-/// the statistics are not those of the model's blocks and ValueError, naming block and neuron, if an
-/// activation is NaN or infinite: the statistics are as before then, the covariances (too large to be copied
-/// for each batch) are not to be used any more.
+/// block, and to its covariance where there is one: `covariances` are those of the blocks from `first` on,
+/// which may be some only, since together they can be larger than memory. Returns the logits. Throws
+/// ShapeError if the statistics are not those of the model's blocks and ValueError, naming block and neuron,
+/// if an activation is NaN or infinite: the statistics are as before then, the covariances (too large to be
+/// copied for each batch) are not to be used any more.
 template <class T, template <class> class InferenceOf>
 Matrix<T> observe_hidden(InferenceOf<T>& inference, const MatrixView<T>& images,
                          std::vector<Statistics<double>>& statistics,
-                         std::span<Covariance<float>> covariances = {}) {
+                         std::span<Covariance<float>> covariances = {}, Index first = 0) {
   const auto& config = inference.config();
   const std::vector<std::string> names = block_names(config);
-  const auto require_depth = [&](const char* what, std::size_t count) {
-    if (count == names.size()) return;
-    throw ShapeError(what + std::to_string(count) + " blocks for a model of " + std::to_string(names.size()));
-  };
-  require_depth("statistics of ", statistics.size());
-  if (!covariances.empty()) require_depth("covariances of ", covariances.size());
+  if (statistics.size() != names.size()) {
+    throw ShapeError("statistics of " + std::to_string(statistics.size()) + " blocks for a model of " +
+                     std::to_string(names.size()));
+  }
+  const auto begin = static_cast<std::size_t>(first);
+  if (first < 0 || begin > names.size() || covariances.size() > names.size() - begin) {
+    throw ShapeError("covariances of " + std::to_string(covariances.size()) + " blocks from block " +
+                     std::to_string(first) + " on for a model of " + std::to_string(names.size()));
+  }
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (statistics[i].features() == config.hidden_widths[i]) continue;
     throw ShapeError(names[i] + ": statistics of " + std::to_string(statistics[i].features()) +
@@ -61,7 +65,8 @@ Matrix<T> observe_hidden(InferenceOf<T>& inference, const MatrixView<T>& images,
     const auto b = static_cast<std::size_t>(block);
     try {
       seen[b].observe(hidden, inference.pool());
-      if (!covariances.empty()) covariances[b].observe(hidden, inference.pool());
+      if (b >= begin && b - begin < covariances.size())
+        covariances[b - begin].observe(hidden, inference.pool());
     } catch (const ValueError& error) {
       throw ValueError(names[b] + ": " + error.what());
     }

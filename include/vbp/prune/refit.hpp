@@ -153,8 +153,9 @@ std::vector<RefitError> refit_and_shrink_blocks(const PruningPlan& plan, const R
                                                 Blocks&& blocks, const RefitOptions& options = {}) {
   const auto pointers = detail::block_pointers(blocks);
   detail::require_plan_fits(plan, pointers);
-  if (static_cast<std::size_t>(std::ranges::distance(covariances)) != pointers.size()) {
-    throw ShapeError("covariances of " + std::to_string(std::ranges::distance(covariances)) + " blocks for " +
+  const auto count = static_cast<std::size_t>(std::ranges::distance(covariances));
+  if (count != pointers.size()) {
+    throw ShapeError("covariances of " + std::to_string(count) + " blocks for " +
                      std::to_string(pointers.size()));
   }
   using T = typename detail::BlockType<std::remove_reference_t<Blocks>>::Scalar;
@@ -167,8 +168,9 @@ std::vector<RefitError> refit_and_shrink_blocks(const PruningPlan& plan, const R
     try {
       const Matrix<double> w2 = MatrixView<T>(block.fc2_weight()).template cast<double>();
       const Vector<double> b2 = VectorView<T>(block.fc2_bias()).template cast<double>();
-      const Matrix<double> covariance = next->covariance();
-      const Vector<double> mean = next->mean();
+      const auto& seen = *next;
+      const Matrix<double> covariance = seen.covariance();
+      const Vector<double> mean = seen.mean();
       fits.push_back(refit(w2, b2, mean, covariance, planned.kept, options));
       if (!fits.back().weight.template cast<T>().allFinite() ||
           !fits.back().bias.template cast<T>().allFinite()) {

@@ -55,7 +55,8 @@ std::vector<double> output_sensitivities(N& network, const std::vector<Ranking>&
       const Matrix<double> w2 = network.weight(step, 1).template cast<double>();
       const Vector<double> b1 = Vector<float>(network.bias(step, 0)).template cast<double>();
       const Vector<double> b2 = Vector<float>(network.bias(step, 1)).template cast<double>();
-      const LinearFit fit = refit(w2, b2, covariance->mean(), covariance->covariance(), kept);
+      const auto& seen = *covariance;
+      const LinearFit fit = refit(w2, b2, seen.mean(), seen.covariance(), kept);
       shrink(network.block(step), kept);
       network.set_layer(step, 1, fit.weight, fit.bias);
       network.run(step, stream, pruned);

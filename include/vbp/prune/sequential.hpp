@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -13,6 +15,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/progress.hpp"
+#include "vbp/core/stored_matrix.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/prune/fold.hpp"
 #include "vbp/prune/gauss_newton.hpp"
@@ -40,6 +43,8 @@ struct SequentialOptions {
   Index held_out = 5;
   /// Samples that go through a step together.
   Index batch = 32;
+  /// Where the residual streams lie: in memory if empty, else in files of this folder.
+  std::filesystem::path folder = {};
 };
 
 /// What happened at one step. `before` and `after` are the mean squared distances of what the layer adds from
@@ -55,10 +60,15 @@ struct SequentialStep {
   int first_layer_steps = 0;
 };
 
-/// Bytes that the walk keeps: both streams, and the moments of the step with the most features.
-inline Index sequential_bytes(Index rows, Index width, Index most_features) {
-  return 2 * rows * width * static_cast<Index>(sizeof(float)) +
-         4 * Covariance<float>::bytes(most_features + width);
+/// Bytes of the two residual streams of a walk, in memory or in files.
+inline std::int64_t stream_bytes(Index rows, Index width) {
+  return 2 * static_cast<std::int64_t>(rows) * width * static_cast<std::int64_t>(sizeof(float));
+}
+
+/// Bytes of memory, about, that ranking a block or fitting its step takes beside the streams: eight matrices
+/// at most of the size of the joint moments of the step's features and the stream.
+inline std::int64_t step_bytes(Index features, Index width) {
+  return 8 * static_cast<std::int64_t>(Covariance<float>::bytes(features + width));
 }
 
 /// Refits a pruned network against its dense twin, both models of ResidualNetwork over float.
@@ -115,7 +125,7 @@ class SequentialRefit {
   }
 
  private:
-  using Stream = Matrix<float>;
+  using Stream = StoredMatrix<float>;
 
   ThreadPool& pool() { return dense_.workspace().pool(); }
   Index last_layer(Index step) const { return dense_.layers(step) - 1; }
@@ -137,7 +147,7 @@ class SequentialRefit {
   void lay_out(const MatrixView<float>& start) {
     const Index rows = dense_.rows_per_sample(0);
     samples_ = start.rows() / rows;
-    dense_stream_.resize(start.rows(), start.cols());
+    dense_stream_ = Stream(start.rows(), start.cols(), options_.folder);
     Index next = 0;
     for (const bool held_out : {false, true}) {
       for (Index i = 0; i < samples_; ++i) {
@@ -146,7 +156,7 @@ class SequentialRefit {
       }
       if (!held_out) fitted_ = next;
     }
-    pruned_stream_ = dense_stream_;
+    pruned_stream_ = {};
     diverged_ = false;
   }
 
@@ -171,18 +181,14 @@ class SequentialRefit {
         stream.middleRows(first, rows) = c_;
         return;
       }
-      if (next.size() == 0) next.resize(samples_ * rows_after, c_.cols());
+      if (next.size() == 0) next = Stream(samples_ * rows_after, c_.cols(), options_.folder);
       next.middleRows(first / network.rows_per_sample(step) * rows_after, c_.rows()) = c_;
     });
     if (next.size() > 0) stream = std::move(next);
   }
   void move_dense(Index step) { move(dense_, step, dense_stream_); }
   void move_pruned(Index step) {
-    if (diverged_) {
-      move(pruned_, step, pruned_stream_);
-    } else {
-      pruned_stream_ = dense_stream_;
-    }
+    if (diverged_) move(pruned_, step, pruned_stream_);
   }
 
   /// Maps the pruned stream's inputs of layer 0 onto the dense ones, a ~ M a' + e, so that W (M a' + e) + b
@@ -255,6 +261,7 @@ class SequentialRefit {
         refit(w2, b2, covariance.mean(), covariance.covariance(), planned.kept, {.lambda = options_.lambda});
     const bool cut = planned.removed() > 0;
     if (options_.inputs) align_inputs(step);
+    if (cut && !diverged_) pruned_stream_ = dense_stream_.copy();
     move_dense(step);
     if (!cut && !diverged_) return;
     shrink(pruned_.block(step), planned.kept);
@@ -307,8 +314,9 @@ class SequentialRefit {
   SequentialOptions options_;
   Index samples_ = 0, fitted_ = 0;
   bool diverged_ = false;
+  /// There is one stream until the first block is cut.
   Stream dense_stream_, pruned_stream_;
-  Stream a_, b_, c_, joint_;
+  Matrix<float> a_, b_, c_, joint_;
 };
 
 }  // namespace vbp

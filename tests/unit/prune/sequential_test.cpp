@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/folder.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/kernels/activation.hpp"
 #include "vbp/prune/greedy.hpp"
@@ -16,6 +18,9 @@
 
 namespace {
 
+namespace fs = std::filesystem;
+
+using Catch::Matchers::Contains;
 using vbp::Index;
 using vbp::Matrix;
 using vbp::StepKind;
@@ -237,6 +242,20 @@ TEST_CASE("the number of threads changes no bit of a sequential refit", "[sequen
   Refitted one = refit(keep_first(12, 10), start, {.batch = 7});
   Refitted three = refit(keep_first(12, 10), start, {.batch = 7}, 3);
   CHECK(one.pruned(start) == three.pruned(start));
+}
+
+TEST_CASE("streams in files change no bit of a sequential refit, and nothing stays behind", "[sequential]") {
+  const vbp_test::TemporaryFolder folder;
+  const Matrix<float> start = samples(6, 50);
+  // The first plan cuts both blocks, so that the pruned stream goes through the transition as well.
+  for (const auto& plan : {keep_first(12, 10), keep_first(48, 10)}) {
+    Refitted memory = refit(plan, start, {.batch = 7});
+    Refitted files = refit(plan, start, {.batch = 7, .folder = folder.path()});
+    CHECK(memory.pruned(start) == files.pruned(start));
+    CHECK(fs::is_empty(folder.path()));
+  }
+  const fs::path missing = folder / "missing";
+  CHECK_THROWS_WITH(refit(keep_first(12, 10), start, {.folder = missing}), Contains(missing.string()));
 }
 
 TEST_CASE("fewer samples than features, and minimum widths, are refitted too", "[sequential]") {

@@ -1,11 +1,14 @@
 #include "vbp/stats/covariance.hpp"
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/folder.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/stats/stored_covariance.hpp"
 
 namespace {
 
@@ -161,6 +164,19 @@ TEST_CASE("a covariance goes on from its sums with the same bits", "[covariance]
   CHECK(back.count() == 200);
   CHECK(back.mean() == unbroken.mean());
   CHECK(back.m2() == unbroken.m2());
+}
+
+TEST_CASE("a covariance put into a file comes back with the same bits", "[covariance]") {
+  const vbp_test::TemporaryFolder folder;
+  Covariance<float> seen(20);
+  seen.observe(correlated(13, 300, 20));
+  const vbp::StoredCovariance stored(seen, folder.path());
+  const Covariance<float> back = stored.load();
+  CHECK(back.count() == seen.count());
+  CHECK(back.shift() == seen.shift());
+  CHECK(back.mean() == seen.mean());
+  CHECK(back.m2() == seen.m2());
+  CHECK(std::filesystem::is_empty(folder.path()));
 }
 
 TEST_CASE("bad samples are refused by name and leave a covariance as it was", "[covariance]") {
