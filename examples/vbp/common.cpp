@@ -18,8 +18,7 @@ namespace tool {
 namespace fs = std::filesystem;
 using vbp::Index;
 
-// ---- options
-// -----------------------------------------------------------------------------------------------
+// ---- options ----
 
 const CLI::Validator not_empty(
     [](const std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
@@ -68,6 +67,18 @@ void RunOptions::add_size_to(CLI::App& app) {
       ->check(whole_number(1, 65536))
       ->capture_default_str()
       ->type_name("N");
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+void Room::add_to(CLI::App& app) {
+  app.add_option("--memory", bytes,
+                 "memory for covariances, residual streams and the work on them, e.g. 500MB or 4GB (units of "
+                 "1024); what has no room is put into files, the images are gone over again. Default: all")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
 }
 
 void JsonOption::add_to(CLI::App& app) {
@@ -138,7 +149,7 @@ bool same_file(const fs::path& a, const fs::path& b) {
 void require_writable(const fs::path& out, const fs::path& json) {
   for (const fs::path& path : {out, json}) {
     if (path.empty()) continue;
-    const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    const fs::path folder = folder_of(path);
     std::error_code error;
     if (!fs::is_directory(folder, error)) throw vbp::FileError(path.string(), "its folder does not exist");
     const vbp::io::AtomicFile attempt(path);
@@ -166,8 +177,7 @@ std::vector<fs::path> paths_of(const std::vector<vbp::io::ImageEntry>& images) {
   return paths;
 }
 
-// ---- signals and progress
-// ------------------------------------------------------------------------------------
+// ---- signals and progress ----
 
 namespace {
 
@@ -253,8 +263,7 @@ void Evaluation::add_to(Json& report) const {
   report["images_per_second"] = images_per_second();
 }
 
-// ---- text
-// ----------------------------------------------------------------------------------------------------
+// ---- text ----
 
 std::string grouped(std::int64_t number) {
   const std::string digits = std::to_string(number);

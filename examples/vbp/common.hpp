@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -16,10 +18,12 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "vbp/core/stored_matrix.hpp"
 #include "vbp/io/calibration.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/image_folder.hpp"
 #include "vbp/io/image_stream.hpp"
+#include "vbp/stats/stored_covariance.hpp"
 #include "vbp/vit/checkpoint.hpp"
 
 namespace tool {
@@ -85,6 +89,9 @@ vbp::VitCheckpoint load(const ModelOptions& options);
 
 /// The files that loading this model reads.
 std::vector<std::filesystem::path> files_of(const ModelOptions& options);
+
+/// The folder of a file that need not exist yet.
+std::filesystem::path folder_of(const std::filesystem::path& file);
 
 /// Whether two names are of the same file, which need not exist yet.
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
@@ -198,16 +205,42 @@ vbp::Matrix<float> random_images(vbp::Index count, const vbp::VitConfig& config)
 std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,
                                     const vbp::VisionTransformer<float>& pruned, const RunOptions& options);
 
+/// --memory: what may stay in memory of what grows with the model's blocks and with the images.
+struct Room {
+  std::optional<std::uint64_t> bytes;
+  /// Where the rest goes, in files without a name.
+  std::filesystem::path folder = ".";
+
+  void add_to(CLI::App& app);
+};
+
 struct CalibrationRun {
   vbp::io::Calibration calibration;
+  /// Covariances that have no place in memory; those of `calibration` are missing then.
+  std::vector<vbp::StoredCovariance> stored = {};
+  Room room = {};
+  int passes = 1;         ///< how often the images were gone over
   vbp::Index images = 0;  ///< seen in this run, without those of a calibration that was continued
   double seconds = 0.0;
   bool complete = true;
   Skipped skipped;
   /// The residual stream of the images that enters the first block, where it was asked for.
-  vbp::Matrix<float> start;
+  vbp::StoredMatrix<float> start = {};
   /// Of the mean cross-entropy of the images' labels, where it was asked for.
   std::optional<vbp::VisionTransformer<double>> gradient = {};
+
+  /// Of a block; read from its file where it is in one.
+  vbp::Covariance<float> covariance(std::size_t block) const {
+    return stored.empty() ? calibration.covariances[block] : stored[block].load();
+  }
+  /// What --memory came to.
+  Json memory() const;
+  /// All of them, one at a time.
+  auto covariances() const {
+    return std::views::iota(std::ptrdiff_t{0}, std::ssize(calibration.names)) |
+           std::views::transform(
+               [this](std::ptrdiff_t block) { return covariance(static_cast<std::size_t>(block)); });
+  }
 };
 
 /// What a calibration gathers beyond means and variances.
@@ -215,12 +248,14 @@ struct Gather {
   bool covariances = false;
   bool start = false;     ///< CalibrationRun::start
   bool gradient = false;  ///< CalibrationRun::gradient; the images must have labels
+  Room room = {};         ///< for covariances and for what is to be done with them
 };
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
-/// that a resumed run ends with the same bits as an unbroken one.
+/// that a resumed run ends with the same bits as an unbroken one. Where not all covariances have room it goes
+/// over the images again for each group of blocks that have; the bits are the same.
 CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, Gather gather = {},
+                         const RunOptions& options, const Gather& gather = {},
                          std::optional<vbp::io::Calibration> begun = std::nullopt);
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.

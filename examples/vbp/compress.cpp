@@ -33,6 +33,18 @@ Matrix<double> landing_weight(const vbp::VitBlock<float>& block) {
 
 }  // namespace
 
+int Compressor::workers() const {
+  const int threads = thread_count(run_);
+  if (!calibration_.room.bytes) return threads;
+  std::int64_t kept = 0;
+  for (const auto& covariance : calibration_.calibration.covariances)
+    kept += vbp::Covariance<float>::bytes(covariance.features());
+  const auto& widths = dense_.model.config.hidden_widths;
+  const std::int64_t each = vbp::step_bytes(*std::max_element(widths.begin(), widths.end()), 0);
+  const std::int64_t room = (static_cast<std::int64_t>(*calibration_.room.bytes) - kept) / each;
+  return static_cast<int>(std::clamp<std::int64_t>(room, 1, threads));
+}
+
 std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate) {
   const auto& calibration = calibration_.calibration;
   const auto& blocks = dense_.model.blocks;
@@ -46,7 +58,7 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
       throw vbp::ValueError("the criterion snip needs gradients of labelled images");
     return vbp::rankings_of(vbp::snip_scores(blocks, calibration_.gradient->blocks));
   }
-  vbp::ThreadPool pool(run_.threads);
+  vbp::ThreadPool pool(workers());
   const auto count = static_cast<Index>(blocks.size());
   if (criterion == "output-variance" || criterion == "dvbp") {
     vbp::Scores scores(blocks.size());
@@ -54,7 +66,7 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
       const auto b = static_cast<std::size_t>(i);
       scores[b] =
           criterion == "dvbp"
-              ? vbp::denoised_scores(calibration.covariances[b].covariance(),
+              ? vbp::denoised_scores(calibration_.covariance(b).covariance(),
                                      static_cast<std::int64_t>(calibration.images.size()), rate)
               : vbp::output_variance_scores(calibration.statistics[b].variance(), landing_weight(blocks[b]));
     });
@@ -63,7 +75,7 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
   std::vector<Ranking> rankings(blocks.size());
   pool.parallel_for(count, [&](Index i) {
     const auto b = static_cast<std::size_t>(i);
-    const Matrix<double> covariance = calibration.covariances[b].covariance();
+    const Matrix<double> covariance = calibration_.covariance(b).covariance();
     const Matrix<double> weight = landing_weight(blocks[b]);
     rankings[b] = criterion == "greedy" ? vbp::backward_elimination(covariance, weight)
                                         : vbp::cluster_ranking(covariance, weight);
@@ -73,8 +85,7 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
 }
 
 std::vector<double> Compressor::sensitivities(const std::vector<Ranking>& rankings) {
-  const auto& calibration = calibration_.calibration;
-  const Matrix<float>& start = calibration_.start;
+  const vbp::StoredMatrix<float>& start = calibration_.start;
   if (start.rows() > 0) {
     const Index tokens = dense_.model.config.tokens();
     const Index images = start.rows() / tokens;
@@ -85,14 +96,14 @@ std::vector<double> Compressor::sensitivities(const std::vector<Ranking>& rankin
     }
     vbp::VisionTransformer<float> model = dense_.model;
     vbp::VitNetwork<float> network(model, {.threads = run_.threads});
-    return vbp::output_sensitivities(network, rankings, calibration.covariances, some);
+    return vbp::output_sensitivities(network, rankings, calibration_.covariances(), some);
   }
   // Without images the variance of the residual stream stands in: what the blocks so far have added to it.
   std::vector<double> weights;
   double stream = 0.0;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
     const Matrix<double> weight = landing_weight(dense_.model.blocks[b]);
-    stream += (weight * calibration.covariances[b].covariance()).cwiseProduct(weight).sum();
+    stream += (weight * calibration_.covariance(b).covariance()).cwiseProduct(weight).sum();
     weights.push_back(stream > 0.0 ? 1.0 / stream : 0.0);
   }
   return weights;
@@ -107,14 +118,14 @@ Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& c
   } else if (compensation == "mean-shift") {
     vbp::fold_and_shrink_blocks(plan, calibration.statistics, model.blocks);
   } else if (compensation == "refit") {
-    const auto errors = vbp::refit_and_shrink_blocks(plan, calibration.covariances, model.blocks);
+    const auto errors = vbp::refit_and_shrink_blocks(plan, calibration_.covariances(), model.blocks);
     for (std::size_t b = 0; b < errors.size(); ++b) {
       result.steps.push_back({{"name", plan.blocks[b].name},
                               {"error_mean_shift", errors[b].mean_shift / errors[b].variance},
                               {"error_refit", errors[b].refit / errors[b].variance}});
     }
   } else {
-    vbp::SequentialOptions options{.batch = run_.batch};
+    vbp::SequentialOptions options{.batch = run_.batch, .folder = calibration_.start.folder()};
     options.branches = compensation != "sequential";
     if (compensation != "sequential-all") {
       options.inputs = false;
@@ -125,11 +136,12 @@ Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& c
     vbp::VitNetwork<float> pruned(model, {.threads = run_.threads});
     vbp::SequentialRefit<vbp::VitNetwork<float>> refit(dense, pruned, options);
     ProgressBar bar("refitting");
-    const auto steps =
-        refit(plan, calibration.covariances, calibration_.start, [&](std::int64_t done, std::int64_t total) {
-          bar.show(done, total);
-          return !interrupted();
-        });
+    const auto& start = calibration_.start;
+    const auto steps = refit(plan, calibration_.covariances(), start.middleRows(0, start.rows()),
+                             [&](std::int64_t done, std::int64_t total) {
+                               bar.show(done, total);
+                               return !interrupted();
+                             });
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
     for (const vbp::SequentialStep& step : steps) {
       if (!step.refitted) continue;

@@ -103,6 +103,8 @@ class Compressor {
   Compensated apply(const vbp::PruningPlan& plan, const std::string& compensation);
 
  private:
+  /// Blocks that may be ranked at the same time.
+  int workers() const;
   std::vector<vbp::Ranking> rank(const std::string& criterion, double rate);
   std::vector<double> sensitivities(const std::vector<vbp::Ranking>& rankings);
 

@@ -20,6 +20,7 @@ struct PruneOptions {
   RunOptions run;
   JsonOption json;
   CalibrationOptions source;
+  Room room;
   std::string evaluate;
   std::string out;
   MethodOptions method;
@@ -66,7 +67,8 @@ void run(const PruneOptions& options) {
     budget.plan();
     const Gather gather{.covariances = method.needs_covariance(),
                         .start = method.needs_covariance(),
-                        .gradient = method.needs_labels()};
+                        .gradient = method.needs_labels(),
+                        .room = {options.room.bytes, folder_of(options.out)}};
     calibration = calibrate(dense, std::move(images), options.run, gather);
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
@@ -109,6 +111,7 @@ void run(const PruneOptions& options) {
   report["removed"] = plan.removed();
   const Json reached = budget.report(plan);
   if (!reached.empty()) report["budget"] = reached;
+  if (options.room.bytes) report["memory"] = calibration.memory();
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
@@ -183,6 +186,7 @@ void add_prune(CLI::App& app) {
   const auto options = std::make_shared<PruneOptions>();
   options->model.add_to(command);
   options->source.add_to(command);
+  options->room.add_to(command);
   command.add_option("--out", options->out, "the pruned model to write")
       ->required()
       ->check(not_empty)

@@ -8,6 +8,7 @@
 #include "common.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/model/calibration.hpp"
+#include "vbp/prune/sequential.hpp"
 #include "vbp/train/mean_gradient.hpp"
 #include "vbp/vit/inference.hpp"
 
@@ -16,8 +17,7 @@ namespace tool {
 namespace fs = std::filesystem;
 using vbp::Index;
 
-// ---- the two loops
-// -------------------------------------------------------------------------------------------
+// ---- the two loops ----
 
 namespace {
 
@@ -194,62 +194,153 @@ void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io:
   }
 }
 
+namespace {
+
+/// What of a calibration stays in memory.
+struct Layout {
+  /// The first block of each group whose covariances are gathered together, and the end.
+  std::vector<std::size_t> groups;
+  bool store_covariances = false;
+  bool store_streams = false;
+};
+
+/// `rows` and `width` are of the residual stream. Throws UsageError where not even one block has room.
+Layout layout_of(const Room& room, const std::vector<Index>& widths, Index rows, Index width) {
+  Layout layout{.groups = {0, widths.size()}};
+  if (!room.bytes) return layout;
+  const auto limit = static_cast<std::int64_t>(*room.bytes);
+  const auto bytes_of = [](Index features) {
+    return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
+  };
+  std::int64_t all = 0;
+  for (const Index features : widths) all += bytes_of(features);
+  const Index most = *std::max_element(widths.begin(), widths.end());
+  const std::int64_t work = vbp::step_bytes(most, width);
+  if (limit < bytes_of(most) + work) {
+    throw UsageError("--memory: one block and the work on it take " + grouped(bytes_of(most) + work) +
+                     " bytes, more than the " + grouped(limit) + " allowed");
+  }
+  layout.store_covariances = all + work > limit;
+  // As it enters the first block there is a third.
+  const std::int64_t streams = vbp::stream_bytes(rows, width) / 2 * 3;
+  layout.store_streams = layout.store_covariances || all + work + streams > limit;
+  if (!layout.store_covariances) return layout;
+  layout.groups = {0};
+  std::int64_t group = 0;
+  for (std::size_t b = 0; b < widths.size(); ++b) {
+    if (group + bytes_of(widths[b]) > limit) {
+      layout.groups.push_back(b);
+      group = 0;
+    }
+    group += bytes_of(widths[b]);
+  }
+  layout.groups.push_back(widths.size());
+  return layout;
+}
+
+}  // namespace
+
+Json CalibrationRun::memory() const {
+  std::int64_t in_files = start.folder().empty() ? 0 : vbp::stream_bytes(start.rows(), start.cols()) / 2 * 3;
+  for (const auto& covariance : stored) in_files += covariance.bytes();
+  return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
+}
+
 CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, Gather gather,
+                         const RunOptions& options, const Gather& gather,
                          std::optional<vbp::io::Calibration> begun) {
   CalibrationRun run;
-  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint, gather.covariances);
-  std::unordered_set<std::string> seen;
-  for (const vbp::io::Hash128& hash : run.calibration.images) seen.insert(hash.to_string());
-  if (!seen.empty()) leave_out_seen(images, seen);
+  run.room = gather.room;
+  run.calibration =
+      begun ? std::move(*begun) : empty_calibration(checkpoint, gather.covariances && !gather.room.bytes);
+  std::unordered_set<std::string> known;
+  for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
+  if (!known.empty()) leave_out_seen(images, known);
   const auto total = static_cast<std::int64_t>(images.size());
-  const Index tokens = checkpoint.model.config.tokens();
+  const std::vector<Index>& widths = checkpoint.model.config.hidden_widths;
   vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
   std::optional<vbp::MeanGradient> gradient;
   if (gather.gradient)
     gradient.emplace(checkpoint.model, vbp::BackpropagationOptions{.threads = options.threads});
-  auto stream = stream_of(std::move(images), checkpoint, options);
-  vbp::io::ImageBatch batch;
-  ProgressBar bar("calibrating");
-  bar.show(0, total);
   const auto begin = std::chrono::steady_clock::now();
-  while (stream.next(batch)) {
-    if (interrupted()) {
-      run.complete = false;
-      break;
-    }
-    const std::vector<Index> rows = new_rows(batch, seen, run.skipped.duplicates);
-    try {
-      if (!rows.empty()) {
+
+  // Goes over the images; each batch goes to see(batch, rows), its images that were not seen before.
+  const auto pass = [&](const std::string& title, auto&& see) {
+    std::unordered_set<std::string> seen = known;
+    std::vector<fs::path> duplicates;
+    auto stream = stream_of(images, checkpoint, options);
+    vbp::io::ImageBatch batch;
+    ProgressBar bar(title);
+    bar.show(0, total);
+    std::int64_t done = 0;
+    while (stream.next(batch)) {
+      if (interrupted()) {
+        run.complete = false;
+        break;
+      }
+      const std::vector<Index> rows = new_rows(batch, seen, duplicates);
+      try {
         if (static_cast<Index>(rows.size()) < batch.size()) {
           batch.pixels = vbp::Matrix<float>(batch.pixels(rows, Eigen::all));
         }
-        vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics,
-                                   run.calibration.covariances);
-        if (gather.start) {
-          const vbp::Matrix<float> start = inference.embedded(batch.pixels);
-          if (run.start.size() == 0) run.start.resize(total * tokens, start.cols());
-          run.start.middleRows(run.images * tokens, start.rows()) = start;
-        }
-        if (gradient) {
-          std::vector<Index> labels;
-          for (const Index row : rows) labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
-          gradient->observe(batch.pixels, labels);
-        }
+        if (!rows.empty()) see(batch, rows);
+      } catch (const vbp::ValueError& error) {
+        throw vbp::FileError(checkpoint.path, error.what());
       }
-    } catch (const vbp::ValueError& error) {
-      throw vbp::FileError(checkpoint.path, error.what());
+      done += batch.size();
+      bar.show(done + failed(stream), total);
+    }
+    run.skipped = {stream.failures(), std::move(duplicates)};
+  };
+
+  Layout layout{.groups = {0, widths.size()}};
+  auto& covariances = run.calibration.covariances;
+  const auto open_group = [&](std::size_t group) {
+    for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
+      covariances.emplace_back(widths[b]);
+  };
+  const auto store_group = [&] {
+    for (const auto& covariance : covariances) run.stored.emplace_back(covariance, gather.room.folder);
+    covariances.clear();
+  };
+  pass("calibrating", [&](const vbp::io::ImageBatch& batch, const std::vector<Index>& rows) {
+    if (gather.start) {
+      const vbp::Matrix<float> start = inference.embedded(batch.pixels);
+      const Index tokens = start.rows() / batch.pixels.rows();
+      if (run.start.size() == 0) {
+        layout = layout_of(gather.room, widths, total * tokens, start.cols());
+        if (gather.covariances && gather.room.bytes) open_group(0);
+        run.start = {total * tokens, start.cols(), layout.store_streams ? gather.room.folder : fs::path()};
+      }
+      run.start.middleRows(run.images * tokens, start.rows()) = start;
+    }
+    vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics, covariances);
+    if (gradient) {
+      std::vector<Index> labels;
+      for (const Index row : rows) labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
+      gradient->observe(batch.pixels, labels);
     }
     for (const Index row : rows)
       run.calibration.images.push_back(batch.hashes[static_cast<std::size_t>(row)]);
     run.images += static_cast<Index>(rows.size());
-    bar.show(run.images + static_cast<Index>(run.skipped.duplicates.size()) + failed(stream), total);
+  });
+  if (layout.store_covariances) store_group();
+  const std::size_t groups = layout.groups.size() - 1;
+  run.passes = static_cast<int>(groups);
+  for (std::size_t group = 1; group < groups && run.complete; ++group) {
+    open_group(group);
+    auto again = vbp::hidden_statistics(checkpoint.model.config);
+    pass("calibrating, " + std::to_string(group + 1) + " of " + std::to_string(groups),
+         [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
+           vbp::observe_hidden<float>(inference, batch.pixels, again, covariances,
+                                      static_cast<Index>(layout.groups[group]));
+         });
+    store_group();
   }
   // Images that were left out leave their rows unused.
-  if (run.start.size() > 0) run.start.conservativeResize(run.images * tokens, Eigen::NoChange);
+  if (run.images > 0) run.start.truncate(run.start.rows() / total * run.images);
   if (gradient && run.images > 0) run.gradient = gradient->gradient();
   run.seconds = seconds_since(begin);
-  run.skipped.failures = stream.failures();
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
   return run;
 }

@@ -32,6 +32,7 @@ struct SweepOptions {
   ModelOptions model;
   RunOptions run;
   JsonOption json;
+  Room room;
   std::string calibrate;
   std::string evaluate;
   std::string out;
@@ -216,8 +217,12 @@ void run(SweepOptions options) {
     return sweep.knows(trial.rate, trial.method);
   });
   if (!finished) {
-    const CalibrationRun calibration = calibrate(dense, std::move(images), options.run,
-                                                 {.covariances = true, .start = true, .gradient = labelled});
+    const CalibrationRun calibration =
+        calibrate(dense, std::move(images), options.run,
+                  {.covariances = true,
+                   .start = true,
+                   .gradient = labelled,
+                   .room = {options.room.bytes, folder_of(outputs[options.json.file.empty() ? 0 : 1])}});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
     try {
       SweepRun(options, dense, evaluation, sweep)(calibration, trials);
@@ -281,6 +286,7 @@ void add_sweep(CLI::App& app) {
   limit("--evaluate-limit", options->evaluate_limit,
         "evaluate on N images, spread evenly over the classes, the first of each");
   command.add_flag("--resume", options->resume, "go on from the rows that --json holds");
+  options->room.add_to(command);
   options->run.add_to(command);
   options->json.add_to(command);
   command.callback([options] { run(*options); });

@@ -123,7 +123,7 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   REQUIRE(run_tool("merge", at / "s", "--out", at / "t", "--json", report).code == 0);
   check_report("vbp merge", report);
   REQUIRE(run_tool("prune", at.model, "--calibrate", at / "calibration", "--evaluate", at.data, "--macs",
-                   "0.9", "--out", at / "p", "--json", report)
+                   "0.9", "--memory", "1GB", "--out", at / "p", "--json", report)
               .code == 0);
   // The default is sequential and greedy, so no variance is kept or lost.
   check_report("vbp prune", report, {"blocks[].variance_kept"});

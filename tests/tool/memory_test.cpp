@@ -1,0 +1,109 @@
+#include <cstdint>
+#include <string>
+
+#include "support/plain_vit.hpp"
+#include "tool.hpp"
+#include "vbp/prune/sequential.hpp"
+#include "vbp/vit/checkpoint.hpp"
+
+namespace {
+
+using namespace vbp_test;
+using vbp::Index;
+
+constexpr Index kDepth = 30, kHidden = 40, kDim = 12, kImages = 26;
+
+/// A model of many small blocks, so that a limit can leave room for some of them.
+struct Deep : Workplace {
+  fs::path deep = folder / "deep.safetensors";
+  vbp::VitConfig config;
+
+  Deep() {
+    config.architecture = "deep";
+    config.image_size = 32;
+    config.dim = kDim;
+    config.heads = 2;
+    config.hidden_widths.assign(kDepth, kHidden);
+    config.classes = 7;
+    vbp::VitCheckpoint checkpoint;
+    checkpoint.model = random_vit<float>(config, 1);
+    checkpoint.preprocessing.image_size = 32;
+    vbp::save_vit(deep, checkpoint);
+  }
+
+  static std::int64_t block_bytes() { return vbp::Covariance<float>::bytes(kHidden); }
+  static std::int64_t work_bytes() { return vbp::step_bytes(kHidden, kDim); }
+  std::int64_t stream_bytes() const { return vbp::stream_bytes(kImages * config.tokens(), kDim) / 2 * 3; }
+
+  /// The report; the model is `out`.
+  template <class... Options>
+  json prune(const fs::path& out, const Options&... options) const {
+    require_tool("prune", deep, "--calibrate", data, "--rate", "0.5", "--out", out, "--json",
+                 folder / "report.json", options...);
+    return read_json(folder / "report.json");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("prune gives the same model whatever stays in memory", "[memory]") {
+  const Deep at;
+  const auto out = at / "out";
+  CHECK_FALSE(at.prune(out).contains("memory"));
+  const std::string expected = read_text(out);
+  const auto prune = [&](std::int64_t limit, const char* threads) {
+    const json memory = at.prune(out, "--memory", std::to_string(limit), "--threads", threads)["memory"];
+    CHECK(memory["limit"] == limit);
+    CHECK(read_text(out) == expected);
+    return memory;
+  };
+  const auto before = snapshot(at.folder.path()).size();
+  const std::int64_t all = kDepth * Deep::block_bytes() + Deep::work_bytes();
+
+  const json roomy = prune(all + at.stream_bytes(), "2");
+  CHECK(roomy["passes"] == 1);
+  CHECK(roomy["bytes_in_files"] == 0);
+  const json streams = prune(all + at.stream_bytes() - 1, "1");
+  CHECK(streams["passes"] == 1);
+  CHECK(streams["bytes_in_files"] == at.stream_bytes());
+  const json least = prune(Deep::block_bytes() + Deep::work_bytes(), "2");
+  const std::int64_t at_a_time = 1 + Deep::work_bytes() / Deep::block_bytes();
+  CHECK(least["passes"] == (kDepth + at_a_time - 1) / at_a_time);
+  CHECK(least["passes"] > 2);
+  CHECK(least["bytes_in_files"] > kDepth * Deep::block_bytes() + at.stream_bytes());
+  CHECK(snapshot(at.folder.path()).size() == before);
+}
+
+TEST_CASE("a sweep gives the same rows whatever stays in memory", "[memory]") {
+  const Deep at;
+  const fs::path evaluation = at / "evaluation";
+  for (const auto& label : fs::directory_iterator(at.data)) {
+    fs::create_directories(evaluation / label.path().filename());
+    const fs::path moved = fs::directory_iterator(label)->path();
+    fs::rename(moved, evaluation / label.path().filename() / moved.filename());
+  }
+  const auto rows = [&](auto... options) {
+    require_tool("sweep", at.deep, "--calibrate", at.data, "--evaluate", evaluation, "--rates", "0.5",
+                 "--criteria", "greedy", "--compensations", "refit,sequential", "--json", at / "sweep.json",
+                 options...);
+    json found = read_json(at / "sweep.json")["rows"];
+    for (json& row : found) row.erase("latency_ms"), row.erase("dense_latency_ms");
+    return found;
+  };
+  CHECK(rows("--memory", "200000") == rows());
+}
+
+TEST_CASE("memory that one block does not fit is refused, with what it takes", "[memory]") {
+  const Deep at;
+  const auto before = snapshot(at.folder.path());
+  const std::int64_t least = Deep::block_bytes() + Deep::work_bytes();
+  const auto refused = [&](const std::string& limit, std::initializer_list<std::string> parts) {
+    check_refusal(run_tool("prune", at.deep, "--calibrate", at.data, "--rate", "0.5", "--out", at / "out",
+                           "--memory", limit),
+                  2, parts);
+    CHECK(snapshot(at.folder.path()) == before);
+  };
+  refused(std::to_string(least - 1), {"--memory", "191,328"});
+  refused("much", {"--memory", "much"});
+  refused("-1", {"--memory"});
+}
