@@ -254,8 +254,12 @@ TEST_CASE("streams in files change no bit of a sequential refit, and nothing sta
     CHECK(memory.pruned(start) == files.pruned(start));
     CHECK(fs::is_empty(folder.path()));
   }
+  // The first stream already.
   const fs::path missing = folder / "missing";
-  CHECK_THROWS_WITH(refit(keep_first(12, 10), start, {.folder = missing}), Contains(missing.string()));
+  ToyNetwork dense(1), pruned(1);
+  vbp::SequentialRefit<ToyNetwork> walk(dense, pruned, {.folder = missing});
+  const auto stop = [](std::int64_t, std::int64_t) { return false; };
+  CHECK_THROWS_WITH(walk(keep_first(12, 10), dense.observe(start), start, stop), Contains(missing.string()));
 }
 
 TEST_CASE("fewer samples than features, and minimum widths, are refitted too", "[sequential]") {
