@@ -4,9 +4,8 @@
 #include <numeric>
 
 #include "common.hpp"
+#include "runner.hpp"
 #include "vbp/kernels/peak.hpp"
-#include "vbp/vit/cost.hpp"
-#include "vbp/vit/inference.hpp"
 
 namespace tool {
 
@@ -23,7 +22,7 @@ struct BenchOptions {
 struct Candidate {
   std::string file;
   double macs = 0.0;  ///< of one image
-  std::unique_ptr<vbp::Inference<float>> inference;
+  std::unique_ptr<Runner> runner;
   vbp::Matrix<float> images, outputs;
   std::vector<double> milliseconds;
   vbp::LayerSeconds seconds{};
@@ -36,14 +35,14 @@ double measure_all(std::vector<Candidate>& candidates, int repeat) {
   ProgressBar bar("measuring");
   for (int run = -1; run < repeat && !interrupted(); ++run) {
     for (Candidate& candidate : candidates) {
-      peak = std::max(peak, vbp::kernels::multiply_add_rate<float>(candidate.inference->pool()));
+      peak = std::max(peak, vbp::kernels::multiply_add_rate<float>(candidate.runner->pool()));
       const auto begin = std::chrono::steady_clock::now();
-      candidate.inference->run(candidate.images, candidate.outputs.data());
+      candidate.runner->run(candidate.images, candidate.outputs.data());
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - begin;
       // The first run of each allocates and is no measurement.
       if (run < 0) {
         candidate.seconds = {};
-        candidate.inference->record(&candidate.seconds);
+        candidate.runner->record(&candidate.seconds);
       } else {
         candidate.milliseconds.push_back(elapsed.count());
       }
@@ -64,29 +63,35 @@ void run(const BenchOptions& options) {
   }
   std::vector<Candidate> candidates;
   for (const ModelOptions& model : models) {
-    const vbp::VitCheckpoint checkpoint = load(model);
+    const Checkpoint checkpoint = load(model);
     checkpoint.require_complete();
-    const vbp::VitConfig& config = checkpoint.model.config;
+    const Facts facts = facts_of(checkpoint.model);
     Candidate& candidate = candidates.emplace_back();
     candidate.file = model.file;
-    candidate.macs = static_cast<double>(vbp::vit_cost(config).macs());
-    candidate.inference = std::make_unique<vbp::Inference<float>>(
-        checkpoint.model, vbp::InferenceOptions{.threads = options.run.threads});
-    candidate.images = random_images(options.run.batch, config);
-    candidate.outputs.resize(options.run.batch, config.outputs());
+    candidate.macs = static_cast<double>(cost_of(checkpoint.model).macs());
+    candidate.runner = make_runner(checkpoint.model, options.run.threads);
+    candidate.images = random_images(options.run.batch, facts.image_elements);
+    candidate.outputs.resize(options.run.batch, facts.outputs);
   }
   const double peak = measure_all(candidates, options.repeat);
 
   Json report;
   report["architecture"] = vbp::kernels::table<float>().architecture;
-  report["threads"] = candidates.front().inference->pool().size();
+  report["threads"] = candidates.front().runner->pool().size();
   report["batch"] = options.run.batch;
   report["runs"] = options.repeat;
   report["peak_gflops"] = peak * 1e-9;
   report["models"] = Json::array();
   Table table({"model", "MACs", "min ms", "median ms", "p95 ms", "images/s", "GFLOP/s", "of peak"});
+  // The kinds that a model has are those that took time.
+  const auto has = [&](std::size_t kind) {
+    return std::any_of(candidates.begin(), candidates.end(),
+                       [=](const Candidate& candidate) { return candidate.seconds[kind] > 0.0; });
+  };
   std::vector<std::string> header = {"share of the time"};
-  header.insert(header.end(), vbp::kLayerKindNames.begin(), vbp::kLayerKindNames.end());
+  for (std::size_t kind = 0; kind < vbp::kLayerKindNames.size(); ++kind) {
+    if (has(kind)) header.emplace_back(vbp::kLayerKindNames[kind]);
+  }
   Table share_table(header);
   const double batch = static_cast<double>(options.run.batch);
   for (Candidate& candidate : candidates) {
@@ -102,8 +107,8 @@ void run(const BenchOptions& options) {
     std::vector<std::string> share_row = {candidate.file};
     for (std::size_t kind = 0; kind < candidate.seconds.size(); ++kind) {
       const double share = candidate.seconds[kind] / in_all;
-      shares[vbp::kLayerKindNames[kind]] = share;
-      share_row.push_back(fixed(100.0 * share, 1) + " %");
+      if (share > 0.0) shares[vbp::kLayerKindNames[kind]] = share;
+      if (has(kind)) share_row.push_back(share > 0.0 ? fixed(100.0 * share, 1) + " %" : "-");
     }
     share_table.add(share_row);
     report["models"].push_back({{"file", candidate.file},
@@ -120,7 +125,7 @@ void run(const BenchOptions& options) {
   options.json.write(report);
 
   std::cout << "kernels for " << vbp::kernels::table<float>().architecture << ", "
-            << candidates.front().inference->pool().size() << " threads, batches of " << options.run.batch
+            << candidates.front().runner->pool().size() << " threads, batches of " << options.run.batch
             << ", " << options.repeat << " runs in turn; multiply-adds alone reach " << fixed(peak * 1e-9, 1)
             << " GFLOP/s\n\n";
   table.print();

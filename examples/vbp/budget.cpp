@@ -2,8 +2,6 @@
 
 #include "method.hpp"
 #include "vbp/core/text.hpp"
-#include "vbp/model/calibration.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -60,12 +58,11 @@ void Budget::require(const BudgetOptions& options) {
   vbp::require_options(pruner);
 }
 
-Budget::Budget(const BudgetOptions& options, const vbp::VitConfig& config)
-    : names_(vbp::block_names(config)), widths_(config.hidden_widths), options_(options.pruner) {
+Budget::Budget(const BudgetOptions& options, const Model& model)
+    : names_(facts_of(model).blocks), widths_(facts_of(model).hidden_widths), options_(options.pruner) {
   options_.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
-  if (options.macs) resource_ = vbp::resource_of(config, vbp::vit_cost, "MACs", &vbp::Cost::macs);
-  if (options.parameters)
-    resource_ = vbp::resource_of(config, vbp::vit_cost, "parameters", &vbp::Cost::parameters);
+  if (options.macs) resource_ = resource_of(model, "MACs", &vbp::Cost::macs);
+  if (options.parameters) resource_ = resource_of(model, "parameters", &vbp::Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
 }
 

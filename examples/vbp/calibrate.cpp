@@ -32,7 +32,7 @@ void run(const CalibrateOptions& options) {
   const std::vector<std::filesystem::path> outputs{options.out, options.json.file};
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
-  const vbp::VitCheckpoint checkpoint = load(options.model);
+  const Checkpoint checkpoint = load(options.model);
   checkpoint.require_complete();
   auto images = vbp::io::find_images(options.data);
   if (options.limit) images = vbp::io::spread(images, *options.limit);

@@ -49,7 +49,8 @@ void ModelOptions::add_settings_to(CLI::App& app) {
                  "a configuration value, before all that the files say; vbp info lists the keys")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  app.add_option("--image-size", image_size, "run at another image size: positions are interpolated")
+  app.add_option("--image-size", image_size,
+                 "run at another image size: a Vision Transformer's positions are interpolated")
       ->check(whole_number(1))
       ->type_name("N");
 }
@@ -128,12 +129,12 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
   return values;
 }
 
-vbp::VitCheckpoint load(const ModelOptions& options) {
+Checkpoint load(const ModelOptions& options) {
   auto overrides = parse_settings(options.settings);
   if (options.image_size && !overrides.emplace("image_size", std::to_string(*options.image_size)).second) {
     throw vbp::ValueError("image_size is set twice");
   }
-  return vbp::load_vit(options.file, overrides);
+  return load_checkpoint(options.file, overrides);
 }
 
 std::vector<fs::path> files_of(const ModelOptions& options) {

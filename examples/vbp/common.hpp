@@ -18,13 +18,13 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "model.hpp"
 #include "vbp/core/stored_matrix.hpp"
 #include "vbp/io/calibration.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/image_folder.hpp"
 #include "vbp/io/image_stream.hpp"
 #include "vbp/stats/stored_covariance.hpp"
-#include "vbp/vit/checkpoint.hpp"
 
 namespace tool {
 
@@ -85,7 +85,7 @@ struct JsonOption {
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
 
 /// Loads the model with what the command line says about it. Throws vbp::Error.
-vbp::VitCheckpoint load(const ModelOptions& options);
+Checkpoint load(const ModelOptions& options);
 
 /// The files that loading this model reads.
 std::vector<std::filesystem::path> files_of(const ModelOptions& options);
@@ -173,7 +173,7 @@ void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
 std::vector<std::filesystem::path> paths_of(const std::vector<vbp::io::ImageEntry>& images);
 
 /// The labelled images of a folder, `limit` of them where one is given.
-std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
+std::vector<vbp::io::ImageEntry> evaluation_images(const Checkpoint& checkpoint,
                                                    const std::filesystem::path& folder,
                                                    std::optional<vbp::Index> limit);
 
@@ -182,9 +182,9 @@ std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& che
 std::vector<vbp::io::ImageEntry> calibration_images(const std::filesystem::path& folder,
                                                     std::optional<vbp::Index> limit,
                                                     const std::vector<vbp::io::ImageEntry>& evaluation,
-                                                    const vbp::VitCheckpoint* labels_of = nullptr);
+                                                    const Checkpoint* labels_of = nullptr);
 
-Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
 
 /// Milliseconds of a forward pass over one image.
@@ -199,11 +199,10 @@ struct Latency {
 Latency latency_of(std::vector<double>& milliseconds);
 
 /// Images to measure on: what the pixels are changes no time.
-vbp::Matrix<float> random_images(vbp::Index count, const vbp::VitConfig& config);
+vbp::Matrix<float> random_images(vbp::Index count, vbp::Index elements);
 
 /// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
-std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense,
-                                    const vbp::VisionTransformer<float>& pruned, const RunOptions& options);
+std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options);
 
 /// --memory: what may stay in memory of what grows with the model's blocks and with the images.
 struct Room {
@@ -254,15 +253,15 @@ struct Gather {
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
 /// that a resumed run ends with the same bits as an unbroken one. Where not all covariances have room it goes
 /// over the images again for each group of blocks that have; the bits are the same.
-CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather = {},
                          std::optional<vbp::io::Calibration> begun = std::nullopt);
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances);
+vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances);
 
 /// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
-void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name);
 
 /// 22,050,664 for people.

@@ -1,16 +1,16 @@
-/// Rankings and compensated models: the second source file in which kernels are compiled.
+/// Rankings and compensated models: the one source file in which steps on the residual stream are compiled.
 
 #include <algorithm>
 #include <utility>
 
 #include "method.hpp"
+#include "network.hpp"
 #include "vbp/prune/criteria.hpp"
 #include "vbp/prune/greedy.hpp"
 #include "vbp/prune/refit.hpp"
 #include "vbp/prune/sensitivity.hpp"
 #include "vbp/prune/sequential.hpp"
 #include "vbp/prune/snip.hpp"
-#include "vbp/vit/network.hpp"
 
 namespace tool {
 
@@ -24,13 +24,6 @@ namespace {
 /// Images that sensitivities are measured with: their errors of a few percent move no width by much.
 constexpr Index kSensitivityImages = 128;
 
-/// diag(g) W2: what a block's second layer adds to the residual stream.
-Matrix<double> landing_weight(const vbp::VitBlock<float>& block) {
-  Matrix<double> weight = block.fc2.weight.cast<double>();
-  if (block.layer_scale2.size() > 0) weight = block.layer_scale2.cast<double>().asDiagonal() * weight;
-  return weight;
-}
-
 }  // namespace
 
 int Compressor::workers() const {
@@ -39,7 +32,7 @@ int Compressor::workers() const {
   std::int64_t kept = 0;
   for (const auto& covariance : calibration_.calibration.covariances)
     kept += vbp::Covariance<float>::bytes(covariance.features());
-  const auto& widths = dense_.model.config.hidden_widths;
+  const auto widths = facts_of(dense_.model).hidden_widths;
   const std::int64_t each = vbp::step_bytes(*std::max_element(widths.begin(), widths.end()), 0);
   const std::int64_t room = (static_cast<std::int64_t>(*calibration_.room.bytes) - kept) / each;
   return static_cast<int>(std::clamp<std::int64_t>(room, 1, threads));
@@ -47,36 +40,35 @@ int Compressor::workers() const {
 
 std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate) {
   const auto& calibration = calibration_.calibration;
-  const auto& blocks = dense_.model.blocks;
   const auto& names = calibration.names;
   if (criterion == "variance") return vbp::rankings_of(vbp::variance_scores(calibration.statistics, names));
-  if (criterion == "magnitude") return vbp::rankings_of(vbp::magnitude_scores(blocks));
+  if (criterion == "magnitude") return vbp::rankings_of(vbp::magnitude_scores(mlps_of(dense_.model)));
   if (criterion == "random")
-    return vbp::rankings_of(vbp::random_scores(dense_.model.config.hidden_widths, 1));
+    return vbp::rankings_of(vbp::random_scores(facts_of(dense_.model).hidden_widths, 1));
   if (criterion == "snip") {
     if (!calibration_.gradient)
       throw vbp::ValueError("the criterion snip needs gradients of labelled images");
-    return vbp::rankings_of(vbp::snip_scores(blocks, calibration_.gradient->blocks));
+    return vbp::rankings_of(vbp::snip_scores(mlps_of(dense_.model), calibration_.gradient->blocks));
   }
   vbp::ThreadPool pool(workers());
-  const auto count = static_cast<Index>(blocks.size());
+  const auto count = static_cast<Index>(names.size());
   if (criterion == "output-variance" || criterion == "dvbp") {
-    vbp::Scores scores(blocks.size());
+    vbp::Scores scores(names.size());
     pool.parallel_for(count, [&](Index i) {
       const auto b = static_cast<std::size_t>(i);
-      scores[b] =
-          criterion == "dvbp"
-              ? vbp::denoised_scores(calibration_.covariance(b).covariance(),
-                                     static_cast<std::int64_t>(calibration.images.size()), rate)
-              : vbp::output_variance_scores(calibration.statistics[b].variance(), landing_weight(blocks[b]));
+      scores[b] = criterion == "dvbp"
+                      ? vbp::denoised_scores(calibration_.covariance(b).covariance(),
+                                             static_cast<std::int64_t>(calibration.images.size()), rate)
+                      : vbp::output_variance_scores(calibration.statistics[b].variance(),
+                                                    landing_weight(dense_.model, b));
     });
     return vbp::rankings_of(scores);
   }
-  std::vector<Ranking> rankings(blocks.size());
+  std::vector<Ranking> rankings(names.size());
   pool.parallel_for(count, [&](Index i) {
     const auto b = static_cast<std::size_t>(i);
     const Matrix<double> covariance = calibration_.covariance(b).covariance();
-    const Matrix<double> weight = landing_weight(blocks[b]);
+    const Matrix<double> weight = landing_weight(dense_.model, b);
     rankings[b] = criterion == "greedy" ? vbp::backward_elimination(covariance, weight)
                                         : vbp::cluster_ranking(covariance, weight);
   });
@@ -87,22 +79,22 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
 std::vector<double> Compressor::sensitivities(const std::vector<Ranking>& rankings) {
   const vbp::StoredMatrix<float>& start = calibration_.start;
   if (start.rows() > 0) {
-    const Index tokens = dense_.model.config.tokens();
-    const Index images = start.rows() / tokens;
+    Model model = dense_.model;
+    Network network(model, run_.threads);
+    const Index rows = network.rows_per_sample(0);
+    const Index images = start.rows() / rows;
     const Index used = std::min(images, kSensitivityImages);
-    Matrix<float> some(used * tokens, start.cols());
+    Matrix<float> some(used * rows, start.cols());
     for (Index i = 0; i < used; ++i) {
-      some.middleRows(i * tokens, tokens) = start.middleRows(i * images / used * tokens, tokens);
+      some.middleRows(i * rows, rows) = start.middleRows(i * images / used * rows, rows);
     }
-    vbp::VisionTransformer<float> model = dense_.model;
-    vbp::VitNetwork<float> network(model, {.threads = run_.threads});
     return vbp::output_sensitivities(network, rankings, calibration_.covariances(), some);
   }
   // Without images the variance of the residual stream stands in: what the blocks so far have added to it.
   std::vector<double> weights;
   double stream = 0.0;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
-    const Matrix<double> weight = landing_weight(dense_.model.blocks[b]);
+    const Matrix<double> weight = landing_weight(dense_.model, b);
     stream += (weight * calibration_.covariance(b).covariance()).cwiseProduct(weight).sum();
     weights.push_back(stream > 0.0 ? 1.0 / stream : 0.0);
   }
@@ -112,13 +104,14 @@ std::vector<double> Compressor::sensitivities(const std::vector<Ranking>& rankin
 Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& compensation) {
   const auto& calibration = calibration_.calibration;
   Compensated result{.checkpoint = dense_};
-  auto& model = result.checkpoint.model;
+  Model& model = result.checkpoint.model;
+  const auto mlps = mlps_of(model);
   if (compensation == "none") {
-    vbp::shrink_blocks(plan, model.blocks);
+    vbp::shrink_blocks(plan, mlps);
   } else if (compensation == "mean-shift") {
-    vbp::fold_and_shrink_blocks(plan, calibration.statistics, model.blocks);
+    vbp::fold_and_shrink_blocks(plan, calibration.statistics, mlps);
   } else if (compensation == "refit") {
-    const auto errors = vbp::refit_and_shrink_blocks(plan, calibration_.covariances(), model.blocks);
+    const auto errors = vbp::refit_and_shrink_blocks(plan, calibration_.covariances(), mlps);
     for (std::size_t b = 0; b < errors.size(); ++b) {
       result.steps.push_back({{"name", plan.blocks[b].name},
                               {"error_mean_shift", errors[b].mean_shift / errors[b].variance},
@@ -131,10 +124,10 @@ Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& c
       options.inputs = false;
       options.first_layer_steps = 0;
     }
-    vbp::VisionTransformer<float> twin = dense_.model;
-    vbp::VitNetwork<float> dense(twin, {.threads = run_.threads});
-    vbp::VitNetwork<float> pruned(model, {.threads = run_.threads});
-    vbp::SequentialRefit<vbp::VitNetwork<float>> refit(dense, pruned, options);
+    Model twin = dense_.model;
+    Network dense(twin, run_.threads);
+    Network pruned(model, run_.threads);
+    vbp::SequentialRefit<Network> refit(dense, pruned, options);
     ProgressBar bar("refitting");
     const auto& start = calibration_.start;
     const auto steps = refit(plan, calibration_.covariances(), start.middleRows(0, start.rows()),
@@ -152,7 +145,7 @@ Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& c
                               {"first_layer_steps", step.first_layer_steps}});
     }
   }
-  model.update_widths();
+  update_widths(model);
   return result;
 }
 

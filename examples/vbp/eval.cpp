@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "common.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -19,12 +18,12 @@ struct EvalOptions {
 void run(const EvalOptions& options) {
   require_writable({}, options.json.file);
   require_not_read({options.json.file}, files_of(options.model));
-  const vbp::VitCheckpoint checkpoint = load(options.model);
+  const Checkpoint checkpoint = load(options.model);
   checkpoint.require_complete();
   const auto images = evaluation_images(checkpoint, options.data, options.limit);
   require_not_read({options.json.file}, paths_of(images));
   const Evaluation result = evaluate(checkpoint, images, options.run, "evaluating");
-  const vbp::Cost cost = vbp::vit_cost(checkpoint.model.config);
+  const vbp::Cost cost = cost_of(checkpoint.model);
 
   Json report;
   report["model"] = options.model.file;

@@ -36,7 +36,7 @@ std::vector<double> falling(std::vector<double> values) {
   return values;
 }
 
-BlockErrors errors_of(const vbp::VitBlock<float>& block, const vbp::Covariance<float>& moments,
+BlockErrors errors_of(const vbp::FeedForward<float>& block, const vbp::Covariance<float>& moments,
                       const Matrix<double>& covariance, const std::vector<Index>& kept) {
   const Matrix<double> w2 = block.fc2.weight.cast<double>();
   const Vector<double> mean = moments.mean();
@@ -51,7 +51,7 @@ BlockErrors errors_of(const vbp::VitBlock<float>& block, const vbp::Covariance<f
           .refit = scale * vbp::output_error(w2, covariance, kept, fit.weight)};
 }
 
-ExplainedBlock explain(const vbp::PruningPlan::Block& planned, const vbp::VitBlock<float>& block,
+ExplainedBlock explain(const vbp::PruningPlan::Block& planned, const vbp::FeedForward<float>& block,
                        const Vector<double>& variances, const vbp::Covariance<float>* moments) {
   ExplainedBlock result{.name = planned.name};
   auto next = planned.kept.begin();
@@ -78,16 +78,16 @@ void run(const ExplainOptions& options) {
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
   require_not_read(outputs, {options.source.statistics});
-  const vbp::VitCheckpoint dense = load(options.model);
+  const Checkpoint dense = load(options.model);
   dense.require_complete();
-  const Budget budget(options.budget, dense.model.config);
+  const Budget budget(options.budget, dense.model);
   budget.plan();
 
   const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
   CalibrationRun calibration;
   Method method;
   if (options.source.statistics.empty()) {
-    method = asked.resolve(true, true);
+    method = asked.resolve(dense, true, true);
     auto images = calibration_images(options.source.calibrate, options.source.limit, {},
                                      method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
@@ -98,7 +98,7 @@ void run(const ExplainOptions& options) {
   } else {
     calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
     require_calibration_of(dense, calibration.calibration, options.source.statistics);
-    method = asked.resolve(false, !calibration.calibration.covariances.empty());
+    method = asked.resolve(dense, false, !calibration.calibration.covariances.empty());
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();
@@ -109,10 +109,11 @@ void run(const ExplainOptions& options) {
                           .rate = *options.budget.pruner.rate,
                           .images = static_cast<Index>(seen.images.size())};
   explanation.blocks.resize(plan.blocks.size());
+  const auto mlps = mlps_of(dense.model);
   vbp::ThreadPool pool(options.run.threads);
   pool.parallel_for(static_cast<Index>(plan.blocks.size()), [&](Index i) {
     const auto b = static_cast<std::size_t>(i);
-    explanation.blocks[b] = explain(plan.blocks[b], dense.model.blocks[b], seen.statistics[b].variance(),
+    explanation.blocks[b] = explain(plan.blocks[b], *mlps[b], seen.statistics[b].variance(),
                                     covariances ? &seen.covariances[b] : nullptr);
   });
   if (interrupted()) throw Interrupted("interrupted; nothing was written");

@@ -14,9 +14,10 @@ struct FinetuneOptions {
 };
 
 void run(FinetuneOptions options) {
-  vbp::VitCheckpoint student = load(options.model);
+  Checkpoint student = load(options.model);
+  require_trainable(student, "vbp finetune");
   student.require_complete();
-  std::optional<vbp::VitCheckpoint> teacher;
+  std::optional<Checkpoint> teacher;
   std::vector<std::filesystem::path> inputs = files_of(options.model);
   if (options.teacher.empty()) {
     options.command.training.loss = {};
@@ -24,8 +25,9 @@ void run(FinetuneOptions options) {
     // The teacher sees what the student sees.
     ModelOptions files;
     files.file = options.teacher;
-    files.image_size = student.model.config.image_size;
+    files.image_size = vit_of(student.model).config.image_size;
     teacher = load(files);
+    require_trainable(*teacher, "vbp finetune");
     teacher->require_complete();
     if (teacher->preprocessing.mean != student.preprocessing.mean ||
         teacher->preprocessing.std != student.preprocessing.std) {

@@ -1,8 +1,9 @@
 #include <iostream>
 #include <memory>
+#include <numeric>
+#include <utility>
 
 #include "common.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -22,23 +23,44 @@ std::string shortened(const std::string& text) {
   return text.substr(0, end) + "...";
 }
 
+/// Parameters and MACs of a stage's layers, the down-sampling before it included.
+std::pair<std::int64_t, std::int64_t> cost_of_stage(const Stage& stage, const vbp::Cost& cost) {
+  std::int64_t parameters = 0, macs = 0;
+  for (const vbp::LayerCost& layer : cost.layers) {
+    if (!layer.name.starts_with(stage.name + ".")) continue;
+    parameters += layer.parameters;
+    macs += layer.macs;
+  }
+  return {parameters, macs};
+}
+
 void run(const InfoOptions& options) {
   require_writable({}, options.json.file);
   require_not_read({options.json.file}, files_of(options.model));
-  const vbp::VitCheckpoint checkpoint = load(options.model);
-  const vbp::VitConfig& config = checkpoint.model.config;
-  const vbp::Cost cost = vbp::vit_cost(config);
+  const Checkpoint checkpoint = load(options.model);
+  const Facts facts = facts_of(checkpoint.model);
+  const vbp::Cost cost = cost_of(checkpoint.model);
 
   Json report;
   report["model"] = options.model.file;
-  report["architecture"] = config.architecture;
+  report["family"] = facts.family;
+  report["architecture"] = facts.architecture;
   report["parameters"] = cost.parameters();
   report["macs"] = cost.macs();
   report["macs_fvcore"] = cost.macs_fvcore();
   report["blocks"] = Json::array();
-  for (vbp::Index i = 0; i < config.depth(); ++i) {
-    report["blocks"].push_back({{"name", vbp::VisionTransformer<float>::block_name(i)},
-                                {"width", config.hidden_widths[static_cast<std::size_t>(i)]}});
+  for (std::size_t i = 0; i < facts.blocks.size(); ++i) {
+    report["blocks"].push_back({{"name", facts.blocks[i]}, {"width", facts.hidden_widths[i]}});
+  }
+  report["stages"] = Json::array();
+  for (const Stage& stage : facts.stages) {
+    const auto [parameters, macs] = cost_of_stage(stage, cost);
+    report["stages"].push_back({{"name", stage.name},
+                                {"side", stage.side},
+                                {"dim", stage.dim},
+                                {"blocks", stage.blocks},
+                                {"parameters", parameters},
+                                {"macs", macs}});
   }
   report["layers"] = Json::array();
   for (const vbp::LayerCost& layer : cost.layers) {
@@ -53,7 +75,7 @@ void run(const InfoOptions& options) {
   report["ignored"] = checkpoint.ignored;
   options.json.write(report);
 
-  const std::string kind = config.architecture.empty() ? "Vision Transformer" : config.architecture;
+  const std::string kind = facts.architecture.empty() ? facts.family : facts.architecture;
   std::cout << printable(options.model.file + ": " + kind) << "\n\n";
   Table values({"setting", "value", "origin"}, 3);
   for (const vbp::ConfigValue& value : checkpoint.values)
@@ -69,8 +91,21 @@ void run(const InfoOptions& options) {
   }
   layers.add({"in all", "", grouped(cost.parameters()), grouped(cost.macs())});
   layers.print();
+  if (!facts.stages.empty()) {
+    std::cout << '\n';
+    Table stages({"stage", "map", "dim", "blocks", "hidden neurons", "parameters", "MACs"});
+    for (const Stage& stage : facts.stages) {
+      const auto first = facts.hidden_widths.begin() + stage.first_block;
+      const auto [parameters, macs] = cost_of_stage(stage, cost);
+      const std::string side = std::to_string(stage.side);
+      stages.add({stage.name, side + " x " + side, std::to_string(stage.dim), std::to_string(stage.blocks),
+                  grouped(std::accumulate(first, first + stage.blocks, vbp::Index{0})), grouped(parameters),
+                  grouped(macs)});
+    }
+    stages.print();
+  }
   std::cout << "\nhidden widths:";
-  for (const vbp::Index width : config.hidden_widths) std::cout << ' ' << width;
+  for (const vbp::Index width : facts.hidden_widths) std::cout << ' ' << width;
   std::cout << "\nparameters: " << scaled(static_cast<double>(cost.parameters()))
             << ", MACs an image: " << scaled(static_cast<double>(cost.macs())) << " ("
             << scaled(static_cast<double>(cost.macs_fvcore())) << " as fvcore counts)\n";

@@ -37,8 +37,8 @@ struct MethodOptions {
 
   void add_to(CLI::App& app);
   /// What was asked for, the rest the best that the inputs allow. Throws ValueError, naming the option that
-  /// is missing, where they do not.
-  Method resolve(bool images, bool covariances) const;
+  /// is missing, where they do not, and FileError for what the model's family cannot do.
+  Method resolve(const Checkpoint& dense, bool images, bool covariances) const;
 };
 
 /// Where the hidden activations are known from: --calibrate with --limit, or --statistics.
@@ -67,7 +67,7 @@ class Budget {
  public:
   /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
   static void require(const BudgetOptions& options);
-  Budget(const BudgetOptions& options, const vbp::VitConfig& config);
+  Budget(const BudgetOptions& options, const Model& model);
 
   const vbp::PrunerOptions& options() const noexcept { return options_; }
   /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
@@ -86,14 +86,14 @@ class Budget {
 
 /// One compensated model, and what its compensation did.
 struct Compensated {
-  vbp::VitCheckpoint checkpoint;
+  Checkpoint checkpoint;
   Json steps = Json::array();
 };
 
 /// Plans and compensations of one model from one calibration. Rankings are computed once a criterion.
 class Compressor {
  public:
-  Compressor(const vbp::VitCheckpoint& dense, const CalibrationRun& calibration, const RunOptions& run)
+  Compressor(const Checkpoint& dense, const CalibrationRun& calibration, const RunOptions& run)
       : dense_(dense), calibration_(calibration), run_(run) {}
 
   /// The order in which each block gives up its neurons under a criterion, costs comparable between blocks.
@@ -108,7 +108,7 @@ class Compressor {
   std::vector<vbp::Ranking> rank(const std::string& criterion, double rate);
   std::vector<double> sensitivities(const std::vector<vbp::Ranking>& rankings);
 
-  const vbp::VitCheckpoint& dense_;
+  const Checkpoint& dense_;
   const CalibrationRun& calibration_;
   RunOptions run_;
   std::map<std::string, std::vector<vbp::Ranking>> rankings_;

@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "method.hpp"
-#include "vbp/model/calibration.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -48,9 +46,9 @@ void run(const PruneOptions& options) {
   require_not_read(outputs, files_of(options.model));
   require_not_read(outputs, {options.source.statistics});
 
-  const vbp::VitCheckpoint dense = load(options.model);
+  const Checkpoint dense = load(options.model);
   dense.require_complete();
-  const Budget budget(options.budget, dense.model.config);
+  const Budget budget(options.budget, dense.model);
   std::vector<vbp::io::ImageEntry> evaluation;
   if (!options.evaluate.empty())
     evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
@@ -60,7 +58,7 @@ void run(const PruneOptions& options) {
   CalibrationRun calibration;
   Method method;
   if (options.source.statistics.empty()) {
-    method = options.method.resolve(true, true);
+    method = options.method.resolve(dense, true, true);
     auto images = calibration_images(options.source.calibrate, options.source.limit, evaluation,
                                      method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
@@ -77,13 +75,13 @@ void run(const PruneOptions& options) {
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
     require_disjoint(evaluation, seen);
-    method = options.method.resolve(false, !calibration.calibration.covariances.empty());
+    method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
   }
 
   Compressor compressor(dense, calibration, options.run);
   const vbp::PruningPlan plan = compressor.plan(method.criterion, budget);
   const Compensated compensated = compressor.apply(plan, method.compensation);
-  const vbp::VitCheckpoint& pruned = compensated.checkpoint;
+  const Checkpoint& pruned = compensated.checkpoint;
 
   const auto [dense_latency, pruned_latency] = measure(dense.model, pruned.model, options.run);
   std::optional<Evaluation> before, after;
@@ -92,10 +90,10 @@ void run(const PruneOptions& options) {
     after = evaluate(pruned, evaluation, options.run, "evaluating pruned");
   }
   vbp::io::AtomicFile out(options.out);
-  vbp::save_vit(out, pruned);
+  save_checkpoint(out, pruned);
 
-  const vbp::Cost dense_cost = vbp::vit_cost(dense.model.config);
-  const vbp::Cost pruned_cost = vbp::vit_cost(pruned.model.config);
+  const vbp::Cost dense_cost = cost_of(dense.model);
+  const vbp::Cost pruned_cost = cost_of(pruned.model);
   const auto dense_bytes = fs::file_size(options.model.file);
   const auto pruned_bytes = out.size();
   Json report;

@@ -1,4 +1,4 @@
-/// Everything that runs a model: the one source file in which the kernels are compiled.
+/// The loops over images, and what they measure.
 
 #include <algorithm>
 #include <span>
@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "common.hpp"
+#include "runner.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/model/calibration.hpp"
 #include "vbp/prune/sequential.hpp"
 #include "vbp/train/mean_gradient.hpp"
-#include "vbp/vit/inference.hpp"
 
 namespace tool {
 
@@ -21,10 +21,10 @@ using vbp::Index;
 
 namespace {
 
-vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images, const vbp::VitCheckpoint& checkpoint,
-                               const RunOptions& options) {
+vbp::io::ImageStream stream_of(std::vector<vbp::io::ImageEntry> images,
+                               const vbp::io::Preprocessing& preprocessing, const RunOptions& options) {
   return {std::move(images),
-          checkpoint.preprocessing,
+          preprocessing,
           {.batch = options.batch, .threads = options.threads, .strict = options.strict}};
 }
 
@@ -117,7 +117,7 @@ void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
 
 std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std::optional<Index> limit,
                                                     const std::vector<vbp::io::ImageEntry>& evaluation,
-                                                    const vbp::VitCheckpoint* labels_of) {
+                                                    const Checkpoint* labels_of) {
   auto images = labels_of == nullptr ? vbp::io::find_images(folder)
                                      : evaluation_images(*labels_of, folder, std::nullopt);
   if (limit) images = vbp::io::spread(images, *limit);
@@ -125,9 +125,9 @@ std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std:
   return images;
 }
 
-std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& checkpoint,
-                                                   const fs::path& folder, std::optional<Index> limit) {
-  const Index classes = checkpoint.model.config.classes;
+std::vector<vbp::io::ImageEntry> evaluation_images(const Checkpoint& checkpoint, const fs::path& folder,
+                                                   std::optional<Index> limit) {
+  const Index classes = facts_of(checkpoint.model).classes;
   if (classes == 0) {
     throw vbp::FileError(checkpoint.path, "has no classification head, so that there is no top-1");
   }
@@ -135,12 +135,12 @@ std::vector<vbp::io::ImageEntry> evaluation_images(const vbp::VitCheckpoint& che
   return limit ? vbp::io::spread(images, *limit) : images;
 }
 
-Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
+Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title) {
   Evaluation result;
-  result.classes = checkpoint.model.config.classes;
-  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
-  auto stream = stream_of(images, checkpoint, options);
+  result.classes = facts_of(checkpoint.model).classes;
+  const auto runner = make_runner(checkpoint.model, options.threads);
+  auto stream = stream_of(images, checkpoint.preprocessing, options);
   vbp::io::ImageBatch batch;
   const auto total = static_cast<std::int64_t>(images.size());
   ProgressBar bar(title);
@@ -148,7 +148,7 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   const auto begin = std::chrono::steady_clock::now();
   while (stream.next(batch)) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
-    const vbp::Matrix<float> logits = inference(batch.pixels);
+    const vbp::Matrix<float> logits = (*runner)(batch.pixels);
     for (Index i = 0; i < batch.size(); ++i) {
       const Index label = batch.labels[static_cast<std::size_t>(i)];
       const float own = logits(i, label);
@@ -173,20 +173,21 @@ Evaluation evaluate(const vbp::VitCheckpoint& checkpoint, const std::vector<vbp:
   return result;
 }
 
-vbp::io::Calibration empty_calibration(const vbp::VitCheckpoint& checkpoint, bool covariances) {
+vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances) {
   vbp::io::Calibration calibration;
-  calibration.model = vbp::fingerprint(checkpoint.model);
+  const Facts facts = facts_of(checkpoint.model);
+  calibration.model = fingerprint(checkpoint.model);
   calibration.preprocessing = checkpoint.preprocessing.to_string();
-  calibration.model_name = checkpoint.model.config.architecture;
-  calibration.names = vbp::block_names(checkpoint.model.config);
-  calibration.statistics = vbp::hidden_statistics(checkpoint.model.config);
-  if (covariances) calibration.covariances = vbp::hidden_covariances(checkpoint.model.config);
+  calibration.model_name = facts.architecture;
+  calibration.names = facts.blocks;
+  calibration.statistics = vbp::hidden_statistics(facts);
+  if (covariances) calibration.covariances = vbp::hidden_covariances(facts);
   return calibration;
 }
 
-void require_calibration_of(const vbp::VitCheckpoint& checkpoint, const vbp::io::Calibration& calibration,
+void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name) {
-  if (calibration.model != vbp::fingerprint(checkpoint.model)) {
+  if (calibration.model != fingerprint(checkpoint.model)) {
     throw vbp::FileError(name, "holds the statistics of another model (" + calibration.model_name + ")");
   }
   if (calibration.preprocessing != checkpoint.preprocessing.to_string()) {
@@ -204,8 +205,9 @@ struct Layout {
   bool store_streams = false;
 };
 
-/// `rows` and `width` are of the residual stream. Throws UsageError where not even one block has room.
-Layout layout_of(const Room& room, const std::vector<Index>& widths, Index rows, Index width) {
+/// Throws UsageError where not even one block has room.
+Layout layout_of(const Room& room, const Facts& facts, Index images) {
+  const std::vector<Index>& widths = facts.hidden_widths;
   Layout layout{.groups = {0, widths.size()}};
   if (!room.bytes) return layout;
   const auto limit = static_cast<std::int64_t>(*room.bytes);
@@ -215,6 +217,12 @@ Layout layout_of(const Room& room, const std::vector<Index>& widths, Index rows,
   std::int64_t all = 0;
   for (const Index features : widths) all += bytes_of(features);
   const Index most = *std::max_element(widths.begin(), widths.end());
+  // The widest stream, and what one takes while its next shape is made beside it.
+  Index width = facts.stream_dim, next = 0;
+  for (const Stage& stage : facts.stages) {
+    width = std::max(width, stage.dim);
+    if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
+  }
   const std::int64_t work = vbp::step_bytes(most, width);
   if (limit < bytes_of(most) + work) {
     throw UsageError("--memory: one block and the work on it take " + grouped(bytes_of(most) + work) +
@@ -222,7 +230,8 @@ Layout layout_of(const Room& room, const std::vector<Index>& widths, Index rows,
   }
   layout.store_covariances = all + work > limit;
   // As it enters the first block there is a third.
-  const std::int64_t streams = vbp::stream_bytes(rows, width) / 2 * 3;
+  const std::int64_t streams = vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) / 2 * 3 +
+                               vbp::stream_bytes(images, next) / 2;
   layout.store_streams = layout.store_covariances || all + work + streams > limit;
   if (!layout.store_covariances) return layout;
   layout.groups = {0};
@@ -246,7 +255,7 @@ Json CalibrationRun::memory() const {
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }
 
-CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather,
                          std::optional<vbp::io::Calibration> begun) {
   CalibrationRun run;
@@ -257,18 +266,19 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
   if (!known.empty()) leave_out_seen(images, known);
   const auto total = static_cast<std::int64_t>(images.size());
-  const std::vector<Index>& widths = checkpoint.model.config.hidden_widths;
-  vbp::Inference<float> inference(checkpoint.model, {.threads = options.threads});
+  const Facts facts = facts_of(checkpoint.model);
+  const std::vector<Index>& widths = facts.hidden_widths;
+  const auto runner = make_runner(checkpoint.model, options.threads);
   std::optional<vbp::MeanGradient> gradient;
   if (gather.gradient)
-    gradient.emplace(checkpoint.model, vbp::BackpropagationOptions{.threads = options.threads});
+    gradient.emplace(vit_of(checkpoint.model), vbp::BackpropagationOptions{.threads = options.threads});
   const auto begin = std::chrono::steady_clock::now();
 
   // Goes over the images; each batch goes to see(batch, rows), its images that were not seen before.
   const auto pass = [&](const std::string& title, auto&& see) {
     std::unordered_set<std::string> seen = known;
     std::vector<fs::path> duplicates;
-    auto stream = stream_of(images, checkpoint, options);
+    auto stream = stream_of(images, checkpoint.preprocessing, options);
     vbp::io::ImageBatch batch;
     ProgressBar bar(title);
     bar.show(0, total);
@@ -305,16 +315,16 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   };
   pass("calibrating", [&](const vbp::io::ImageBatch& batch, const std::vector<Index>& rows) {
     if (gather.start) {
-      const vbp::Matrix<float> start = inference.embedded(batch.pixels);
-      const Index tokens = start.rows() / batch.pixels.rows();
+      const vbp::Matrix<float> start = runner->embedded(batch.pixels);
       if (run.start.size() == 0) {
-        layout = layout_of(gather.room, widths, total * tokens, start.cols());
+        layout = layout_of(gather.room, facts, total);
         if (gather.covariances && gather.room.bytes) open_group(0);
-        run.start = {total * tokens, start.cols(), layout.store_streams ? gather.room.folder : fs::path()};
+        run.start = {total * facts.stream_rows, start.cols(),
+                     layout.store_streams ? gather.room.folder : fs::path()};
       }
-      run.start.middleRows(run.images * tokens, start.rows()) = start;
+      run.start.middleRows(run.images * facts.stream_rows, start.rows()) = start;
     }
-    vbp::observe_hidden<float>(inference, batch.pixels, run.calibration.statistics, covariances);
+    runner->observe(batch.pixels, run.calibration.statistics, covariances, 0);
     if (gradient) {
       std::vector<Index> labels;
       for (const Index row : rows) labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
@@ -329,16 +339,15 @@ CalibrationRun calibrate(const vbp::VitCheckpoint& checkpoint, std::vector<vbp::
   run.passes = static_cast<int>(groups);
   for (std::size_t group = 1; group < groups && run.complete; ++group) {
     open_group(group);
-    auto again = vbp::hidden_statistics(checkpoint.model.config);
+    auto again = vbp::hidden_statistics(facts);
     pass("calibrating, " + std::to_string(group + 1) + " of " + std::to_string(groups),
          [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
-           vbp::observe_hidden<float>(inference, batch.pixels, again, covariances,
-                                      static_cast<Index>(layout.groups[group]));
+           runner->observe(batch.pixels, again, covariances, static_cast<Index>(layout.groups[group]));
          });
     store_group();
   }
   // Images that were left out leave their rows unused.
-  if (run.images > 0) run.start.truncate(run.start.rows() / total * run.images);
+  if (run.images > 0) run.start.truncate(facts.stream_rows * run.images);
   if (gradient && run.images > 0) run.gradient = gradient->gradient();
   run.seconds = seconds_since(begin);
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
@@ -350,30 +359,29 @@ Latency latency_of(std::vector<double>& milliseconds) {
   return {milliseconds.front(), milliseconds[milliseconds.size() / 2]};
 }
 
-vbp::Matrix<float> random_images(Index count, const vbp::VitConfig& config) {
+vbp::Matrix<float> random_images(Index count, Index elements) {
   vbp::Random random(1);
-  vbp::Matrix<float> images(count, config.image_elements());
+  vbp::Matrix<float> images(count, elements);
   for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
   return images;
 }
 
-std::pair<Latency, Latency> measure(const vbp::VisionTransformer<float>& dense_model,
-                                    const vbp::VisionTransformer<float>& pruned_model,
+std::pair<Latency, Latency> measure(const Model& dense_model, const Model& pruned_model,
                                     const RunOptions& options) {
-  vbp::Inference<float> dense(dense_model, {.threads = options.threads});
-  vbp::Inference<float> pruned(pruned_model, {.threads = options.threads});
+  const auto dense = make_runner(dense_model, options.threads);
+  const auto pruned = make_runner(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
   constexpr int most_runs = 30;
   constexpr int fewest_runs = 5;
   constexpr std::chrono::seconds budget(5);
-  const vbp::Matrix<float> image = random_images(1, dense.config());
+  const vbp::Matrix<float> image = random_images(1, facts_of(dense_model).image_elements);
   std::vector<double> times[2];
   const auto begin = Clock::now();
   for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
     for (int which = 0; which < 2; ++which) {
       const auto start = Clock::now();
-      (which == 0 ? dense : pruned)(image);
+      (*(which == 0 ? dense : pruned))(image);
       // The first run warms the caches and is not counted.
       if (i >= 0)
         times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());

@@ -8,7 +8,6 @@
 
 #include "vbp/core/text.hpp"
 #include "vbp/kernels/detail/table.hpp"
-#include "vbp/vit/cost.hpp"
 
 namespace tool {
 
@@ -85,7 +84,7 @@ std::vector<Trial> trials_of(const SweepOptions& options, const std::vector<doub
 /// Finds out about one model after the other, and writes the report after each.
 class SweepRun {
  public:
-  SweepRun(const SweepOptions& options, const vbp::VitCheckpoint& dense,
+  SweepRun(const SweepOptions& options, const Checkpoint& dense,
            const std::vector<vbp::io::ImageEntry>& evaluation, Sweep& sweep)
       : options_(options), dense_(dense), evaluation_(evaluation), sweep_(sweep) {}
 
@@ -104,7 +103,7 @@ class SweepRun {
       }
       std::optional<Compensated> pruned;
       try {
-        const Budget budget(budget_of(trial.rate), dense_.model.config);
+        const Budget budget(budget_of(trial.rate), dense_.model);
         pruned = compressor.apply(compressor.plan(trial.method.criterion, budget), trial.method.compensation);
       } catch (const vbp::ValueError& error) {
         // Nothing can be compared without the reference.
@@ -118,7 +117,7 @@ class SweepRun {
   }
 
  private:
-  SweepRow row(const Trial& trial, const vbp::VitCheckpoint& checkpoint, const std::string& title) {
+  SweepRow row(const Trial& trial, const Checkpoint& checkpoint, const std::string& title) {
     Evaluation evaluation = evaluate(checkpoint, evaluation_, options_.run, title);
     if (!sweep_.rows.empty() && sweep_.rows.front().hits.size() != evaluation.hits.size()) {
       throw vbp::FileError(options_.evaluate, "its images have changed since the first row");
@@ -130,15 +129,15 @@ class SweepRun {
       report_duplicates(skipped_->duplicates, sweep_.left_out);
       skipped_.reset();
     }
-    const vbp::Cost cost = vbp::vit_cost(checkpoint.model.config);
+    const vbp::Cost cost = cost_of(checkpoint.model);
     const auto& [dense, own] = latency(checkpoint);
     return {trial.rate, trial.method, std::move(evaluation.hits), cost.parameters(), cost.macs(),
             own.median, dense.median};
   }
 
   /// Measured once for models of the same widths, which do the same work.
-  const std::pair<Latency, Latency>& latency(const vbp::VitCheckpoint& checkpoint) {
-    const auto& widths = checkpoint.model.config.hidden_widths;
+  const std::pair<Latency, Latency>& latency(const Checkpoint& checkpoint) {
+    const auto widths = facts_of(checkpoint.model).hidden_widths;
     auto found = latencies_.find(widths);
     if (found == latencies_.end()) {
       found = latencies_.emplace(widths, measure(dense_.model, checkpoint.model, options_.run)).first;
@@ -152,7 +151,7 @@ class SweepRun {
   }
 
   const SweepOptions& options_;
-  const vbp::VitCheckpoint& dense_;
+  const Checkpoint& dense_;
   const std::vector<vbp::io::ImageEntry>& evaluation_;
   Sweep& sweep_;
   std::optional<Skipped> skipped_;  ///< until it is reported, with the first row
@@ -161,11 +160,11 @@ class SweepRun {
 
 /// The rates at which a network of this shape can be pruned; the others become gaps. Throws ValueError where
 /// there are none.
-std::vector<double> possible(const std::vector<double>& rates, const vbp::VitConfig& config, Sweep& sweep) {
+std::vector<double> possible(const std::vector<double>& rates, const Model& model, Sweep& sweep) {
   std::vector<double> result;
   for (const double rate : rates) {
     try {
-      Budget(budget_of(rate), config).plan();
+      Budget(budget_of(rate), model).plan();
       result.push_back(rate);
     } catch (const vbp::ValueError& error) {
       if (!sweep.knows(rate, {})) sweep.gaps.push_back({rate, {}, error.what()});
@@ -185,16 +184,17 @@ void run(SweepOptions options) {
   require_writable(options.out, options.json.file);
   require_not_read(outputs, files_of(options.model));
 
-  const vbp::VitCheckpoint dense = load(options.model);
+  const Checkpoint dense = load(options.model);
   dense.require_complete();
   const auto evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
   const bool labelled = std::any_of(options.criteria.begin(), options.criteria.end(), needs_labels);
+  if (labelled) require_trainable(dense, "the criterion snip");
   auto images = calibration_images(options.calibrate, options.limit, evaluation, labelled ? &dense : nullptr);
   require_not_read(outputs, paths_of(evaluation));
   require_not_read(outputs, paths_of(images));
 
   Sweep sweep;
-  sweep.settings = {{"model", vbp::fingerprint(dense.model).to_string()},
+  sweep.settings = {{"model", fingerprint(dense.model).to_string()},
                     {"preprocessing", dense.preprocessing.to_string()},
                     {"calibration", digest_of(images)},
                     {"evaluation", digest_of(evaluation)},
@@ -205,7 +205,7 @@ void run(SweepOptions options) {
                     {"threads", thread_count(options.run)},
                     {"architecture", vbp::kernels::table<float>().architecture}};
   if (options.resume && fs::exists(options.json.file)) sweep.resume(options.json.file);
-  const auto trials = trials_of(options, possible(options.rates, dense.model.config, sweep));
+  const auto trials = trials_of(options, possible(options.rates, dense.model, sweep));
   sweep.facts["model"] = options.model.file;
   sweep.facts["calibrate"] = options.calibrate;
   sweep.facts["evaluate"] = options.evaluate;

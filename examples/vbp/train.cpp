@@ -35,7 +35,7 @@ void run(const TrainOptions& options) {
     if (config.classes == 0) throw vbp::FileError(options.command.data, "has no sub-folders, one a class");
   }
   student.model = vbp::initialise_vit<float>(config, options.command.training.seed, options.layer_scale);
-  run_training(std::move(student), std::nullopt, options.command, {options.config});
+  run_training(checkpoint_of(std::move(student)), std::nullopt, options.command, {options.config});
 }
 
 }  // namespace

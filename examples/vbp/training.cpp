@@ -127,9 +127,8 @@ void require_all_writable(const Files& files, const fs::path& json, const std::v
 }
 
 /// Everything that the weights of a run depend on, to be compared when it is resumed.
-Json settings_of(const TrainCommand& command, const vbp::VitCheckpoint& student,
-                 const std::optional<vbp::VitCheckpoint>& teacher,
-                 const std::vector<vbp::io::ImageEntry>& images) {
+Json settings_of(const TrainCommand& command, const Checkpoint& student,
+                 const std::optional<Checkpoint>& teacher, const std::vector<vbp::io::ImageEntry>& images) {
   vbp::io::Hasher hasher;
   for (const vbp::io::ImageEntry& image : images) {
     hasher.update(image.group + "/" + image.path.filename().string() + " " + std::to_string(image.label) +
@@ -137,8 +136,8 @@ Json settings_of(const TrainCommand& command, const vbp::VitCheckpoint& student,
   }
   const vbp::TrainingOptions& t = command.training;
   Json json;
-  json["model"] = vbp::fingerprint(student.model).to_string();
-  json["teacher"] = teacher ? vbp::fingerprint(teacher->model).to_string() : "none";
+  json["model"] = fingerprint(student.model).to_string();
+  json["teacher"] = teacher ? fingerprint(teacher->model).to_string() : "none";
   json["preprocessing"] = student.preprocessing.to_string();
   json["data"] = hasher.finish().to_string();
   json["epochs"] = t.epochs;
@@ -255,21 +254,21 @@ void draw_curve(const fs::path& log, const fs::path& picture, Index epochs) {
 
 // ---- memory ----
 
-void show_memory(const vbp::VitCheckpoint& student, const std::optional<vbp::VitCheckpoint>& teacher,
+void show_memory(const Checkpoint& student, const std::optional<Checkpoint>& teacher,
                  const TrainCommand& command) {
   const auto megabytes = [](double bytes) { return fixed(bytes / 1e6, 1); };
   const vbp::TrainingOptions& t = command.training;
-  const auto weights = 4.0 * static_cast<double>(vbp::vit_cost(student.model.config).parameters());
+  const auto weights = 4.0 * static_cast<double>(cost_of(student.model).parameters());
   const int copies = 2 + (t.accumulate > 1 ? 1 : 0) + (t.average > 0.0 ? 1 : 0);
   const auto teacher_weights =
-      teacher ? 4.0 * static_cast<double>(vbp::vit_cost(teacher->model.config).parameters()) : 0.0;
+      teacher ? 4.0 * static_cast<double>(cost_of(teacher->model).parameters()) : 0.0;
   Table table({"MB", "kept", "recomputed"});
   const auto row = [&](const char* what, double kept, double recomputed) {
     table.add({what, megabytes(kept), megabytes(recomputed)});
   };
-  const auto kept = static_cast<double>(vbp::activation_bytes<float>(student.model.config, t.batch, false));
-  const auto recomputed =
-      static_cast<double>(vbp::activation_bytes<float>(student.model.config, t.batch, true));
+  const vbp::VitConfig& config = vit_of(student.model).config;
+  const auto kept = static_cast<double>(vbp::activation_bytes<float>(config, t.batch, false));
+  const auto recomputed = static_cast<double>(vbp::activation_bytes<float>(config, t.batch, true));
   const double fixed_part = (copies + 2.0) * weights + teacher_weights;
   row("weights and gradients", copies * weights, copies * weights);
   row("the optimiser's two means", 2.0 * weights, 2.0 * weights);
@@ -297,8 +296,8 @@ std::vector<vbp::io::ImageEntry> shuffled(std::vector<vbp::io::ImageEntry> image
 
 class Run {
  public:
-  Run(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckpoint>& teacher,
-      const TrainCommand& command, const Files& files)
+  Run(Checkpoint student, const std::optional<Checkpoint>& teacher, const TrainCommand& command,
+      const Files& files)
       : command_(command), files_(files), checkpoint_(std::move(student)) {
     images_ = evaluation_images(checkpoint_, command.data, command.limit);
     if (!command.validate.empty()) {
@@ -306,7 +305,7 @@ class Run {
       validation_content_ = contents_of(validation_);
     }
     settings_ = settings_of(command, checkpoint_, teacher, images_);
-    trainer_.emplace(checkpoint_.model, teacher ? &teacher->model : nullptr, command.training,
+    trainer_.emplace(vit_of(checkpoint_.model), teacher ? &vit_of(teacher->model) : nullptr, command.training,
                      static_cast<Index>(images_.size()));
     std::uintmax_t log_bytes = 0;
     if (command.resume) {
@@ -457,7 +456,9 @@ class Run {
 
   void save_weights() {
     checkpoint_.model = trainer_->model();
-    vbp::save_vit(files_.out, checkpoint_);
+    vbp::io::AtomicFile out(files_.out);
+    save_checkpoint(out, checkpoint_);
+    out.commit();
   }
 
   void save_state() {
@@ -484,7 +485,7 @@ class Run {
 
   TrainCommand command_;
   Files files_;
-  vbp::VitCheckpoint checkpoint_;
+  Checkpoint checkpoint_;
   std::vector<vbp::io::ImageEntry> images_, validation_;
   std::unordered_set<std::string> validation_content_;
   Json settings_;
@@ -499,8 +500,8 @@ class Run {
 
 }  // namespace
 
-void run_training(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckpoint>& teacher,
-                  const TrainCommand& command, const std::vector<fs::path>& inputs) {
+void run_training(Checkpoint student, const std::optional<Checkpoint>& teacher, const TrainCommand& command,
+                  const std::vector<fs::path>& inputs) {
   TrainCommand checked = command;
   vbp::TrainingOptions& training = checked.training;
   training.batch = checked.run.batch;

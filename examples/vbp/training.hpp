@@ -35,9 +35,9 @@ struct TrainCommand {
   void add_distillation_to(CLI::App& app);
 };
 
-/// Trains `student`, by `teacher` where there is one, and writes it; `inputs` are files that must not be
-/// overwritten. With --memory it only says what the run would take.
-void run_training(vbp::VitCheckpoint student, const std::optional<vbp::VitCheckpoint>& teacher,
-                  const TrainCommand& command, const std::vector<std::filesystem::path>& inputs);
+/// Trains `student`, a Vision Transformer, by `teacher` where there is one, and writes it; `inputs` are files
+/// that must not be overwritten. With --memory it only says what the run would take.
+void run_training(Checkpoint student, const std::optional<Checkpoint>& teacher, const TrainCommand& command,
+                  const std::vector<std::filesystem::path>& inputs);
 
 }  // namespace tool

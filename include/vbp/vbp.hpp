@@ -46,6 +46,7 @@
 #include "vbp/model/calibration.hpp"
 #include "vbp/model/checkpoint.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/layer_seconds.hpp"
 #include "vbp/model/layers.hpp"
 #include "vbp/model/parameters.hpp"
 #include "vbp/model/settings.hpp"

@@ -114,7 +114,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
 
   fs::copy_file(kGolden / "hf" / "dinov2" / "model.safetensors", at / "alone.safetensors");
   REQUIRE(run_tool("info", at / "alone.safetensors", "--json", report).code == 0);
-  check_report("vbp info", report);
+  check_report("vbp info", report, {"stages[]"});
+  const fs::path convnext = kGolden / "convnext" / "plain.safetensors";
+  require_tool("info", convnext, "--json", report);
+  check_report("vbp info", report, {"unresolved", "ignored"});
   REQUIRE(run_tool("eval", at.model, "--data", at.data, "--json", report).code == 0);
   check_report("vbp eval", report);
   REQUIRE(run_tool("calibrate", at.model, "--data", at / "calibration", "--out", at / "s", "--json", report)
@@ -139,7 +142,7 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
                    "8", "--out", at / "f", "--json", report)
               .code == 0);
   check_report("vbp finetune and vbp train", report);
-  require_tool("bench", at / "p", "--repeat", "2", "--json", report);
+  require_tool("bench", at / "p", convnext, "--image-size", "32", "--repeat", "2", "--json", report);
   check_report("vbp bench", report);
 
   // What is called optional need not be there, everything else is there even if there is nothing to say.

@@ -182,7 +182,7 @@ TEST_CASE("what is no model is refused by every subcommand", "[refusal]") {
       {(at / "missing").string(), "cannot be read: No such file or directory"},
       {at.data.string(), "is a folder, not a file"},
       {"/dev/null", "is not a regular file"},
-      {at.statistics, "holds no Vision Transformer"}};
+      {at.statistics, "holds no model of a known family"}};
   const auto add = [&](const std::string& name, const std::string& reason) {
     files.emplace_back((at / name).string(), reason);
     return at / name;
@@ -223,7 +223,7 @@ TEST_CASE("what is no model is refused by every subcommand", "[refusal]") {
     raw.header["mask_token"] = raw.header["blocks.1.norm1.weight"];
     raw.header.erase("blocks.1.norm1.weight");
   });
-  alter("another architecture", "holds no Vision Transformer: neither patch_embed.proj.weight (timm) nor",
+  alter("another architecture", "none of patch_embed.proj.weight (Vision Transformer, timm)",
         [&](RawModel& raw) {
           raw.header["stem.conv.weight"] = raw.header["patch_embed.proj.weight"];
           raw.header.erase("patch_embed.proj.weight");

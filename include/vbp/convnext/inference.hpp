@@ -14,6 +14,7 @@
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/layer_seconds.hpp"
 
 namespace vbp {
 
@@ -80,6 +81,10 @@ class ConvNextInference {
     return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
+  /// Adds the time that each kind of layer takes in run() to `seconds` from now on; null ends it. The
+  /// observer's time counts as fc2's.
+  void record(LayerSeconds* seconds) noexcept { clock_.record(seconds); }
+
   /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
   /// normalised already); without a head the pooled features. observe(block, hidden) is called for each block
   /// in order with the MLP's activations after GELU [n * pixels of its stage, hidden], image by image. Throws
@@ -99,12 +104,18 @@ class ConvNextInference {
     const Index count = images.rows();
     if (count == 0) return;
     lay_out(count);
+    clock_.start();
     embed(images);
+    clock_.lap(LayerKind::embedding);
     for (Index stage = 0, b = 0; stage < config_.stages(); ++stage) {
-      if (stage > 0) downsample(stage, count);
+      if (stage > 0) {
+        downsample(stage, count);
+        clock_.lap(LayerKind::downsampling);
+      }
       for (; b < config_.first_block(stage + 1); ++b) run_block(b, stage, count, observe);
     }
     finish(count, logits);
+    clock_.lap(LayerKind::head);
   }
 
   /// The feature map that enters the first block, [n * pixels(0), dim(0)], of images as operator() takes
@@ -234,9 +245,12 @@ class ConvNextInference {
     kernels::depthwise_7x7(x_, dim, count, config_.side(stage), config_.side(stage), dim,
                            block.depthwise.weight.data(), block.depthwise.bias.data(), normal_, stride,
                            workspace_);
+    clock_.lap(LayerKind::depthwise);
     detail::normalise(block.norm, config_.epsilon, normal_, stride, rows, normal_, stride, workspace_);
+    clock_.lap(LayerKind::norm);
     detail::multiply(normal_, stride, rows, block.fc1, {.kind = detail::epilogue_of(config_.activation)},
                      wide_, hidden_stride, workspace_);
+    clock_.lap(LayerKind::fc1);
     if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
       using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
       observe(index, MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
@@ -247,6 +261,7 @@ class ConvNextInference {
                       .residual = x_,
                       .residual_stride = dim},
                      x_, dim, workspace_);
+    clock_.lap(LayerKind::fc2);
   }
 
   /// From the feature map that leaves the last block to the logits.
@@ -276,6 +291,7 @@ class ConvNextInference {
   T* normal_ = nullptr;
   T* wide_ = nullptr;
   T* pooled_ = nullptr;
+  detail::LayerClock clock_;
 };
 
 }  // namespace vbp

@@ -2,8 +2,6 @@
 /// The forward pass of a Vision Transformer.
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -16,16 +14,10 @@
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/layer_seconds.hpp"
 #include "vbp/vit/model.hpp"
 
 namespace vbp {
-
-/// Kinds of layers, by where a forward pass spends its time; the head includes the last norm and pooling.
-enum class LayerKind { embedding, norm, qkv, attention, projection, fc1, fc2, head };
-inline constexpr std::array<const char*, 8> kLayerKindNames = {"embedding",  "norm", "qkv", "attention",
-                                                               "projection", "fc1",  "fc2", "head"};
-/// Seconds spent in each of them.
-using LayerSeconds = std::array<double, kLayerKindNames.size()>;
 
 /// A model made ready to run: weights packed for the kernels, threads, and one arena that grows to the
 /// largest batch seen and then is not allocated again. It keeps no reference to the model it was made from.
@@ -66,7 +58,7 @@ class Inference {
 
   /// Adds the time that each kind of layer takes in run() to `seconds` from now on; null ends it. The
   /// observer's time counts as fc2's.
-  void record(LayerSeconds* seconds) noexcept { seconds_ = seconds; }
+  void record(LayerSeconds* seconds) noexcept { clock_.record(seconds); }
 
   /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
   /// normalised already). With a distillation token the mean of both heads; without a head the pooled
@@ -90,37 +82,37 @@ class Inference {
     const Index dim = config_.dim;
     const Index stride = detail::row_stride<T>(dim);
     lay_out(count);
-    if (seconds_ != nullptr) last_ = Clock::now();
+    clock_.start();
     embed(images);
-    lap(LayerKind::embedding);
+    clock_.lap(LayerKind::embedding);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const Block& block = blocks_[i];
       normalise(block.norm1, x_, rows, normal_, stride);
-      lap(LayerKind::norm);
+      clock_.lap(LayerKind::norm);
       multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
-      lap(LayerKind::qkv);
+      clock_.lap(LayerKind::qkv);
       kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
                          workspace_);
-      lap(LayerKind::attention);
+      clock_.lap(LayerKind::attention);
       multiply(normal_, stride, rows, block.proj, residual(block.layer_scale1), x_, dim);
-      lap(LayerKind::projection);
+      clock_.lap(LayerKind::projection);
       normalise(block.norm2, x_, rows, normal_, stride);
-      lap(LayerKind::norm);
+      clock_.lap(LayerKind::norm);
       const Index hidden = block.fc1.weight.out();
       const Index hidden_stride = detail::row_stride<T>(hidden);
       multiply(normal_, stride, rows, block.fc1, {.kind = detail::epilogue_of(config_.activation)}, wide_,
                hidden_stride);
-      lap(LayerKind::fc1);
+      clock_.lap(LayerKind::fc1);
       if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
         using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
         observe(static_cast<Index>(i),
                 MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
       }
       multiply(wide_, hidden_stride, rows, block.fc2, residual(block.layer_scale2), x_, dim);
-      lap(LayerKind::fc2);
+      clock_.lap(LayerKind::fc2);
     }
     finish(count, logits);
-    lap(LayerKind::head);
+    clock_.lap(LayerKind::head);
   }
 
   /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
@@ -149,8 +141,6 @@ class Inference {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   using PackedLinear = detail::PackedLinear<T>;
   struct Block {
     LayerNorm<T> norm1;
@@ -160,13 +150,6 @@ class Inference {
     PackedLinear fc1, fc2;
     Vector<T> layer_scale2;
   };
-
-  void lap(LayerKind kind) noexcept {
-    if (seconds_ == nullptr) return;
-    const Clock::time_point now = Clock::now();
-    (*seconds_)[static_cast<std::size_t>(kind)] += std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-  }
 
   /// What the residual stream starts from: tokens plus their positions, and the positions of the patches.
   void assemble_tokens(const VisionTransformer<T>& model) {
@@ -288,8 +271,7 @@ class Inference {
   T* normal_ = nullptr;
   T* wide_ = nullptr;
   T* pooled_ = nullptr;
-  LayerSeconds* seconds_ = nullptr;
-  Clock::time_point last_;
+  detail::LayerClock clock_;
 };
 
 }  // namespace vbp

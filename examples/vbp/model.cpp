@@ -1,0 +1,192 @@
+#include "model.hpp"
+
+#include <type_traits>
+#include <utility>
+
+#include "vbp/convnext/checkpoint.hpp"
+#include "vbp/convnext/cost.hpp"
+#include "vbp/io/safetensors.hpp"
+#include "vbp/vit/checkpoint.hpp"
+#include "vbp/vit/cost.hpp"
+
+namespace tool {
+
+namespace {
+
+using vbp::Index;
+using Vit = vbp::VisionTransformer<float>;
+
+// ---- where the families differ ----
+
+const char* family_of(const vbp::VitConfig&) {
+  return "Vision Transformer";
+}
+const char* family_of(const vbp::ConvNextConfig&) {
+  return "ConvNeXt";
+}
+
+Index stream_rows_of(const vbp::VitConfig& config) {
+  return config.tokens();
+}
+Index stream_rows_of(const vbp::ConvNextConfig& config) {
+  return config.pixels(0);
+}
+
+Index stream_dim_of(const vbp::VitConfig& config) {
+  return config.dim;
+}
+Index stream_dim_of(const vbp::ConvNextConfig& config) {
+  return config.dim(0);
+}
+
+std::vector<Stage> stages_of(const vbp::VitConfig&) {
+  return {};
+}
+std::vector<Stage> stages_of(const vbp::ConvNextConfig& config) {
+  std::vector<Stage> stages;
+  for (Index i = 0; i < config.stages(); ++i) {
+    stages.push_back({.name = "stages." + std::to_string(i),
+                      .side = config.side(i),
+                      .dim = config.dim(i),
+                      .first_block = config.first_block(i),
+                      .blocks = config.depths[static_cast<std::size_t>(i)]});
+  }
+  return stages;
+}
+
+vbp::Cost cost_of_config(const vbp::VitConfig& config) {
+  return vbp::vit_cost(config);
+}
+vbp::Cost cost_of_config(const vbp::ConvNextConfig& config) {
+  return vbp::convnext_cost(config);
+}
+
+void save(vbp::io::AtomicFile& file, const vbp::VitCheckpoint& checkpoint) {
+  vbp::save_vit(file, checkpoint);
+}
+void save(vbp::io::AtomicFile& file, const vbp::ConvNextCheckpoint& checkpoint) {
+  vbp::save_convnext(file, checkpoint);
+}
+
+// ---- the variant ----
+
+/// The same checkpoint around another type of model.
+template <class To, class From>
+vbp::Checkpoint<To> around(const vbp::Checkpoint<From>& from, To model) {
+  return {from.path,     std::move(model), from.preprocessing, from.class_names,
+          from.metadata, from.values,      from.unresolved,    from.ignored};
+}
+
+template <class M>
+Checkpoint any_family(vbp::Checkpoint<M> checkpoint) {
+  M model = std::move(checkpoint.model);
+  return around<Model>(checkpoint, std::move(model));
+}
+
+}  // namespace
+
+Facts facts_of(const Model& model) {
+  return std::visit(
+      [](const auto& of) -> Facts {
+        const auto& config = of.config;
+        return {.family = family_of(config),
+                .architecture = config.architecture,
+                .classes = config.classes,
+                .outputs = config.outputs(),
+                .image_elements = config.image_elements(),
+                .stream_rows = stream_rows_of(config),
+                .stream_dim = stream_dim_of(config),
+                .blocks = vbp::block_names(config),
+                .hidden_widths = config.hidden_widths,
+                .stages = stages_of(config)};
+      },
+      model);
+}
+
+vbp::Cost cost_of(const Model& model) {
+  return std::visit([](const auto& of) { return cost_of_config(of.config); }, model);
+}
+
+vbp::Resource resource_of(const Model& model, std::string name,
+                          std::int64_t (vbp::Cost::*part)() const noexcept) {
+  return std::visit(
+      [&](const auto& of) {
+        const auto cost = [](const auto& config) { return cost_of_config(config); };
+        return vbp::resource_of(of.config, cost, std::move(name), part);
+      },
+      model);
+}
+
+vbp::io::Hash128 fingerprint(const Model& model) {
+  return std::visit([](const auto& of) { return vbp::fingerprint(of); }, model);
+}
+
+Checkpoint load_checkpoint(const std::string& file, const std::map<std::string, std::string>& options) {
+  const std::vector<std::string> names = vbp::io::SafetensorsFile(file).names();
+  if (vbp::is_convnext(names)) return any_family(vbp::load_convnext(file, options));
+  if (vbp::is_vit(names)) return any_family(vbp::load_vit(file, options));
+  throw vbp::FileError(
+      file,
+      "holds no model of a known family: none of patch_embed.proj.weight (Vision Transformer, timm), "
+      "embeddings.patch_embeddings.projection.weight (Vision Transformer, Hugging Face; alone or after vit., "
+      "deit., dinov2. or dinov2_with_registers.), stem.0.weight (ConvNeXt, timm) and "
+      "embeddings.patch_embeddings.weight (ConvNeXt, Hugging Face; alone or after convnext.) is among its " +
+          std::to_string(names.size()) + " tensors");
+}
+
+void save_checkpoint(vbp::io::AtomicFile& file, const Checkpoint& checkpoint) {
+  std::visit([&](const auto& model) { save(file, around(checkpoint, model)); }, checkpoint.model);
+}
+
+Checkpoint checkpoint_of(vbp::VitCheckpoint checkpoint) {
+  return any_family(std::move(checkpoint));
+}
+
+void require_trainable(const Checkpoint& checkpoint, const std::string& what) {
+  if (std::holds_alternative<Vit>(checkpoint.model)) return;
+  throw vbp::FileError(checkpoint.path,
+                       "is a " + facts_of(checkpoint.model).family + "; " + what +
+                           " needs training, which exists for Vision Transformers only so far");
+}
+
+const Vit& vit_of(const Model& model) {
+  return std::get<Vit>(model);
+}
+
+std::vector<vbp::FeedForward<float>*> mlps_of(Model& model) {
+  std::vector<vbp::FeedForward<float>*> mlps;
+  std::visit(
+      [&](auto& of) {
+        for (auto& block : of.blocks) mlps.push_back(&block);
+      },
+      model);
+  return mlps;
+}
+
+std::vector<const vbp::FeedForward<float>*> mlps_of(const Model& model) {
+  std::vector<const vbp::FeedForward<float>*> mlps;
+  std::visit(
+      [&](const auto& of) {
+        for (const auto& block : of.blocks) mlps.push_back(&block);
+      },
+      model);
+  return mlps;
+}
+
+vbp::Matrix<double> landing_weight(const Model& model, std::size_t block) {
+  return std::visit(
+      [&](const auto& of) {
+        const auto& found = of.blocks[block];
+        vbp::Matrix<double> weight = found.fc2.weight.template cast<double>();
+        const vbp::Vector<float>& scale = found.output_scale();
+        if (scale.size() > 0) weight = scale.template cast<double>().asDiagonal() * weight;
+        return weight;
+      },
+      model);
+}
+
+void update_widths(Model& model) {
+  std::visit([](auto& of) { of.update_widths(); }, model);
+}
+
+}  // namespace tool
