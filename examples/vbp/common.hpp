@@ -257,9 +257,6 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
                          const RunOptions& options, const Gather& gather = {},
                          std::optional<vbp::io::Calibration> begun = std::nullopt);
 
-/// What a calibration of this model and preprocessing carries before it has seen anything.
-vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances);
-
 /// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
 void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name);

@@ -173,18 +173,6 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::Ima
   return result;
 }
 
-vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint, bool covariances) {
-  vbp::io::Calibration calibration;
-  const Facts facts = facts_of(checkpoint.model);
-  calibration.model = fingerprint(checkpoint.model);
-  calibration.preprocessing = checkpoint.preprocessing.to_string();
-  calibration.model_name = facts.architecture;
-  calibration.names = facts.blocks;
-  calibration.statistics = vbp::hidden_statistics(facts);
-  if (covariances) calibration.covariances = vbp::hidden_covariances(facts);
-  return calibration;
-}
-
 void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
                             const std::string& name) {
   if (calibration.model != fingerprint(checkpoint.model)) {
@@ -197,6 +185,18 @@ void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibra
 
 namespace {
 
+/// What a calibration of this model and preprocessing carries before it has seen anything.
+vbp::io::Calibration empty_calibration(const Checkpoint& checkpoint) {
+  vbp::io::Calibration calibration;
+  const Facts facts = facts_of(checkpoint.model);
+  calibration.model = fingerprint(checkpoint.model);
+  calibration.preprocessing = checkpoint.preprocessing.to_string();
+  calibration.model_name = facts.architecture;
+  calibration.names = facts.blocks;
+  calibration.statistics = vbp::hidden_statistics(facts);
+  return calibration;
+}
+
 /// What of a calibration stays in memory.
 struct Layout {
   /// The first block of each group whose covariances are gathered together, and the end.
@@ -205,8 +205,8 @@ struct Layout {
   bool store_streams = false;
 };
 
-/// Throws UsageError where not even one block has room.
-Layout layout_of(const Room& room, const Facts& facts, Index images) {
+/// For so many images. Throws UsageError where not even one block has room.
+Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
   const std::vector<Index>& widths = facts.hidden_widths;
   Layout layout{.groups = {0, widths.size()}};
   if (!room.bytes) return layout;
@@ -258,16 +258,29 @@ Json CalibrationRun::memory() const {
 CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather,
                          std::optional<vbp::io::Calibration> begun) {
+  const Facts facts = facts_of(checkpoint.model);
   CalibrationRun run;
   run.room = gather.room;
-  run.calibration =
-      begun ? std::move(*begun) : empty_calibration(checkpoint, gather.covariances && !gather.room.bytes);
+  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
   std::unordered_set<std::string> known;
   for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
   if (!known.empty()) leave_out_seen(images, known);
   const auto total = static_cast<std::int64_t>(images.size());
-  const Facts facts = facts_of(checkpoint.model);
-  const std::vector<Index>& widths = facts.hidden_widths;
+  const Layout layout = layout_of(gather.room, facts, total);
+  if (gather.start) {
+    run.start = {total * facts.stream_rows, facts.stream_dim,
+                 layout.store_streams ? gather.room.folder : fs::path()};
+  }
+  auto& covariances = run.calibration.covariances;
+  const auto open_group = [&](std::size_t group) {
+    for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
+      covariances.emplace_back(facts.hidden_widths[b]);
+  };
+  const auto store_group = [&] {
+    for (const auto& covariance : covariances) run.stored.emplace_back(covariance, gather.room.folder);
+    covariances.clear();
+  };
+  if (gather.covariances && !begun) open_group(0);
   const auto runner = make_runner(checkpoint.model, options.threads);
   std::optional<vbp::MeanGradient> gradient;
   if (gather.gradient)
@@ -289,6 +302,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
         break;
       }
       const std::vector<Index> rows = new_rows(batch, seen, duplicates);
+      done += batch.size();
       try {
         if (static_cast<Index>(rows.size()) < batch.size()) {
           batch.pixels = vbp::Matrix<float>(batch.pixels(rows, Eigen::all));
@@ -297,34 +311,17 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
       } catch (const vbp::ValueError& error) {
         throw vbp::FileError(checkpoint.path, error.what());
       }
-      done += batch.size();
       bar.show(done + failed(stream), total);
     }
     run.skipped = {stream.failures(), std::move(duplicates)};
   };
 
-  Layout layout{.groups = {0, widths.size()}};
-  auto& covariances = run.calibration.covariances;
-  const auto open_group = [&](std::size_t group) {
-    for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
-      covariances.emplace_back(widths[b]);
-  };
-  const auto store_group = [&] {
-    for (const auto& covariance : covariances) run.stored.emplace_back(covariance, gather.room.folder);
-    covariances.clear();
-  };
   pass("calibrating", [&](const vbp::io::ImageBatch& batch, const std::vector<Index>& rows) {
+    runner->observe(batch.pixels, run.calibration.statistics, covariances, 0);
     if (gather.start) {
       const vbp::Matrix<float> start = runner->embedded(batch.pixels);
-      if (run.start.size() == 0) {
-        layout = layout_of(gather.room, facts, total);
-        if (gather.covariances && gather.room.bytes) open_group(0);
-        run.start = {total * facts.stream_rows, start.cols(),
-                     layout.store_streams ? gather.room.folder : fs::path()};
-      }
       run.start.middleRows(run.images * facts.stream_rows, start.rows()) = start;
     }
-    runner->observe(batch.pixels, run.calibration.statistics, covariances, 0);
     if (gradient) {
       std::vector<Index> labels;
       for (const Index row : rows) labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
@@ -334,20 +331,22 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
       run.calibration.images.push_back(batch.hashes[static_cast<std::size_t>(row)]);
     run.images += static_cast<Index>(rows.size());
   });
-  if (layout.store_covariances) store_group();
   const std::size_t groups = layout.groups.size() - 1;
   run.passes = static_cast<int>(groups);
-  for (std::size_t group = 1; group < groups && run.complete; ++group) {
-    open_group(group);
-    auto again = vbp::hidden_statistics(facts);
-    pass("calibrating, " + std::to_string(group + 1) + " of " + std::to_string(groups),
-         [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
-           runner->observe(batch.pixels, again, covariances, static_cast<Index>(layout.groups[group]));
-         });
+  if (gather.covariances && layout.store_covariances) {
     store_group();
+    for (std::size_t group = 1; group < groups && run.complete; ++group) {
+      open_group(group);
+      auto again = vbp::hidden_statistics(facts);
+      pass("calibrating, " + std::to_string(group + 1) + " of " + std::to_string(groups),
+           [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
+             runner->observe(batch.pixels, again, covariances, static_cast<Index>(layout.groups[group]));
+           });
+      store_group();
+    }
   }
   // Images that were left out leave their rows unused.
-  if (run.images > 0) run.start.truncate(facts.stream_rows * run.images);
+  run.start.truncate(run.images * facts.stream_rows);
   if (gradient && run.images > 0) run.gradient = gradient->gradient();
   run.seconds = seconds_since(begin);
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
