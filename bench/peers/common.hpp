@@ -10,10 +10,9 @@
 
 namespace bench {
 
-/// `count` images of a model's size from a file of float32. Throws vbp::FileError if it holds fewer.
-inline vbp::Matrix<float> read_images(const std::string& file, vbp::Index count,
-                                      const vbp::VitConfig& config) {
-  vbp::Matrix<float> images(count, config.image_elements());
+/// `count` images of `elements` values each from a file of float32. Throws vbp::FileError if it holds fewer.
+inline vbp::Matrix<float> read_images(const std::string& file, vbp::Index count, vbp::Index elements) {
+  vbp::Matrix<float> images(count, elements);
   std::ifstream input(file, std::ios::binary);
   input.read(reinterpret_cast<char*>(images.data()),
              static_cast<std::streamsize>(static_cast<std::size_t>(images.size()) * sizeof(float)));

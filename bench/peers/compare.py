@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """vbp beside PyTorch, ONNX Runtime and OpenVINO: the same weights, float32, interleaved.
 
-For each of DeiT-T, -S, -B, dense and with 55% of the hidden neurons removed, 1 and 2 threads, batches of 1 and 8: checks
-that all logits agree to 1e-4 of the largest, then runs all in turn (single images twice each, of which the second is timed) and reports milliseconds an image (the
-median) and the median of the paired ratios best peer / vbp with its 95% interval (of the order statistics). Shapes are
-static, the number of threads is fixed, graph optimisations are on; PyTorch is the faster of eager and torch.compile.
+For each of DeiT-T, -S, -B, dense and with 55% of the hidden neurons removed, or with --family ConvNeXt of timm's
+ConvNeXt-T, -S, -B and 50%, 1 and 2 threads, batches of 1 and 8: checks that all logits agree to 1e-4 of the largest, then
+runs all in turn (single images twice each, of which the second is timed) and reports milliseconds an image (the median)
+and the median of the paired ratios best peer / vbp with its 95% interval (of the order statistics). Shapes are static,
+the number of threads is fixed, graph optimisations are on; PyTorch is the fastest of eager, for ConvNeXt eager with
+channels last too, and torch.compile.
 Writes a Markdown table and a picture.
 
 Run it through bench/peers/run, which makes the virtual environment and builds the program.
 """
 
 import argparse
+import copy
 import json
 import math
 import pathlib
@@ -26,7 +29,6 @@ import torch
 from torch import nn
 
 PEERS = ("PyTorch", "ONNX Runtime", "OpenVINO")
-MARKS = ("<!-- bench/peers begins -->", "<!-- bench/peers ends -->")
 
 
 class Attention(nn.Module):
@@ -93,6 +95,33 @@ class Deit(nn.Module):
         return self.head(self.norm(self.blocks(x))[:, 0])
 
 
+DIMS = {"T": 192, "S": 384, "B": 768}
+
+
+def make_deit(letter: str, percent: int) -> tuple[nn.Module, dict]:
+    """A model with `percent` of the hidden neurons of each block removed, and its configuration."""
+    dim = DIMS[letter]
+    model = Deit(dim, 4 * dim - 4 * dim * percent // 100)
+    return model, {"num_heads": str(dim // 64), "activation": "gelu", "global_pool": "token", "layer_norm_eps": "1e-6"}
+
+
+def make_convnext(letter: str, percent: int) -> tuple[nn.Module, dict]:
+    """The same of timm's ConvNeXt; layer scales that let the blocks count."""
+    import timm
+
+    model = timm.create_model({"T": "convnext_tiny", "S": "convnext_small", "B": "convnext_base"}[letter])
+    for stage in model.stages:
+        for block in stage.blocks:
+            dim, hidden = block.mlp.fc1.in_features, block.mlp.fc1.out_features
+            block.mlp = timm.layers.Mlp(dim, hidden - hidden * percent // 100)
+            nn.init.normal_(block.gamma, std=0.1)
+    return model, {}
+
+
+# How a model is made, and the percentage that the paper removes.
+FAMILIES = {"DeiT": (make_deit, 55), "ConvNeXt": (make_convnext, 50)}
+
+
 def save_safetensors(path: pathlib.Path, model: nn.Module, metadata: dict) -> None:
     header, parts, offset = {"__metadata__": metadata}, [], 0
     for name, tensor in model.state_dict().items():
@@ -136,7 +165,9 @@ def timed(function):
     return run
 
 
-def peers(model: nn.Module, images: np.ndarray, threads: int, work: pathlib.Path, compiled: bool) -> dict:
+def peers(
+    model: nn.Module, images: np.ndarray, threads: int, work: pathlib.Path, compiled: bool, channels_last: bool
+) -> dict:
     """name -> (function that runs once, logits)"""
     torch.set_num_threads(threads)
     tensor = torch.from_numpy(images)
@@ -150,6 +181,9 @@ def peers(model: nn.Module, images: np.ndarray, threads: int, work: pathlib.Path
         result[name] = (run, run().numpy())
 
     add_torch("PyTorch", model)
+    if channels_last:
+        last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+        add_torch("PyTorch channels last", lambda x: last(x.contiguous(memory_format=torch.channels_last)))
     if compiled:
         try:
             torch._dynamo.reset()
@@ -187,18 +221,18 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return ordered[max(0, math.floor(n / 2 - half))], ordered[min(n - 1, math.ceil(n / 2 + half))]
 
 
-def measure_cell(args, dim: int, hidden: int, threads: int, batch: int) -> dict:
+def measure_cell(args, letter: str, percent: int, threads: int, batch: int) -> dict:
     torch.manual_seed(1)
-    model = Deit(dim, hidden).eval()
+    model, configuration = FAMILIES[args.family][0](letter, percent)
+    model = model.eval()
     images = np.random.default_rng(2).standard_normal((batch, 3, 224, 224), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         weights = work / "model.safetensors"
-        save_safetensors(weights, model, {"image_size": "224", "num_heads": str(dim // 64), "activation": "gelu",
-                                          "global_pool": "token", "layer_norm_eps": "1e-6",
-                                          "mean": "[0.5, 0.5, 0.5]", "std": "[0.5, 0.5, 0.5]"})
+        save_safetensors(weights, model, configuration | {"image_size": "224", "mean": "[0.5, 0.5, 0.5]",
+                                                          "std": "[0.5, 0.5, 0.5]"})
         ours = Vbp(args.program, weights, images, threads, work)
-        theirs = peers(model, images, threads, work, args.compile)
+        theirs = peers(model, images, threads, work, args.compile, args.family == "ConvNeXt")
         runs = {"vbp": ours.run} | {name: timed(function) for name, (function, _) in theirs.items()}
         seconds = {name: [] for name in runs}
         for round_ in range(-2, args.rounds):
@@ -216,20 +250,20 @@ def measure_cell(args, dim: int, hidden: int, threads: int, batch: int) -> dict:
             if not error <= 1e-4:
                 raise SystemExit(f"logits of vbp and {name} differ by {error:.1e} of the largest")
     milliseconds = {name: 1e3 * np.array(values) / batch for name, values in seconds.items()}
-    if "PyTorch compiled" in milliseconds:
-        compiled = milliseconds.pop("PyTorch compiled")
-        if np.median(compiled) < np.median(milliseconds["PyTorch"]):
-            milliseconds["PyTorch"] = compiled
+    for variant in ("PyTorch channels last", "PyTorch compiled"):
+        other = milliseconds.pop(variant, milliseconds["PyTorch"])
+        if np.median(other) < np.median(milliseconds["PyTorch"]):
+            milliseconds["PyTorch"] = other
     best = min(PEERS, key=lambda name: np.median(milliseconds[name]))
     ratios = milliseconds[best] / milliseconds["vbp"]
     return {"ms": {name: float(np.median(values)) for name, values in milliseconds.items()}, "best": best,
             "ratio": float(np.median(ratios)), "interval": [float(v) for v in interval(ratios)]}
 
 
-def write_table(results: pathlib.Path, lines: list[str]) -> None:
-    before, _, rest = results.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    results.write_text(before + "\n".join((MARKS[0], *lines, MARKS[1])) + after)
+def write_table(results: pathlib.Path, marks: tuple[str, str], lines: list[str]) -> None:
+    before, _, rest = results.read_text().partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    results.write_text(before + "\n".join((marks[0], *lines, marks[1])) + after)
 
 
 def picture(cells: list[dict], path: pathlib.Path) -> None:
@@ -258,30 +292,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pause", type=float, default=0.01, help="seconds between runs")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="PyTorch eager only")
+    parser.add_argument("--family", choices=FAMILIES, default="DeiT")
     parser.add_argument("--models", default="TSB")
+    parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("docs/results.md"),
                         help="the table replaces what is between the two marks here; the picture lies beside it")
     args = parser.parse_args()
-    if any(mark not in args.results.read_text() for mark in MARKS):
-        parser.error(f"{args.results} lacks the lines {MARKS[0]} and {MARKS[1]}")
-    dims = {"T": 192, "S": 384, "B": 768}
+    which = "" if args.family == "DeiT" else f"{args.family} "
+    marks = (f"<!-- bench/peers {which}begins -->", f"<!-- bench/peers {which}ends -->")
+    if any(mark not in args.results.read_text() for mark in marks):
+        parser.error(f"{args.results} lacks the lines {marks[0]} and {marks[1]}")
+    removed = FAMILIES[args.family][1]
     lines = ["| model | threads | batch | vbp | " + " | ".join(PEERS) + " | best peer / vbp |", "|---|" + "---|" * 7]
     cells = []
     for letter in args.models:
-        for label, percent in (("dense", 0), ("55%", 55)):
-            hidden = 4 * dims[letter] - 4 * dims[letter] * percent // 100
-            for threads in (1, 2):
+        for label, percent in (("dense", 0), (f"{removed}%", removed)):
+            for threads in args.threads:
                 for batch in (1, 8):
-                    cell = measure_cell(args, dims[letter], hidden, threads, batch)
-                    cell["name"] = f"DeiT-{letter} {label}, {threads} thr., batch {batch}"
+                    cell = measure_cell(args, letter, percent, threads, batch)
+                    cell["name"] = f"{args.family}-{letter} {label}, {threads} thr., batch {batch}"
                     cells.append(cell)
                     low, high = cell["interval"]
-                    lines.append(f"| DeiT-{letter} {label} | {threads} | {batch} | {cell['ms']['vbp']:.2f} | "
+                    lines.append(f"| {args.family}-{letter} {label} | {threads} | {batch} | {cell['ms']['vbp']:.2f} | "
                                  + " | ".join(f"{cell['ms'][name]:.2f}" for name in PEERS)
                                  + f" | {cell['ratio']:.2f} ({low:.2f} - {high:.2f}) |")
                     print(lines[-1], flush=True)
-                    write_table(args.results, lines)
-    picture(cells, args.results.with_name("peers.svg"))
+                    write_table(args.results, marks, lines)
+    name = "peers.svg" if args.family == "DeiT" else f"peers_{args.family.lower()}.svg"
+    picture(cells, args.results.with_name(name))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ constexpr Index kBatch = 32;
 
 void run(const std::string& file, const std::string& images_file, Index count, double rate, int threads) {
   const vbp::VisionTransformer<float> model = vbp::load_vit(file).model;
-  Matrix<float> images = bench::read_images(images_file, count, model.config);
+  Matrix<float> images = bench::read_images(images_file, count, model.config.image_elements());
 
   auto statistics = vbp::hidden_statistics(model.config);
   auto covariances = vbp::hidden_covariances(model.config);

@@ -1,11 +1,34 @@
-/// Runs a model whenever a line on stdin asks for it, so that compare.py can interleave it with other
-/// runtimes: serve MODEL IMAGES BATCH THREADS LOGITS. IMAGES holds BATCH images as float32; each line of
-/// input is answered by the seconds of one run; the logits of the last run are in LOGITS when input ends.
+/// Runs a model of any family whenever a line on stdin asks for it, so that compare.py can interleave it with
+/// other runtimes: serve MODEL IMAGES BATCH THREADS LOGITS. IMAGES holds BATCH images as float32; each line
+/// of input is answered by the seconds of one run; the logits of the last run are in LOGITS when input ends.
 
 #include <fstream>
 #include <iostream>
 
 #include "common.hpp"
+
+namespace {
+
+/// Answers stdin until it ends, then writes the logits; whether that went well.
+template <class Inference, class Checkpoint>
+bool serve(const Checkpoint& checkpoint, const std::string& images_file, vbp::Index batch, int threads,
+           const std::string& logits_file) {
+  checkpoint.require_complete();
+  Inference inference(checkpoint.model, {.threads = threads});
+  const auto& config = inference.config();
+  const vbp::Matrix<float> images = bench::read_images(images_file, batch, config.image_elements());
+  vbp::Matrix<float> logits(batch, config.outputs());
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::cout << bench::seconds_of([&] { inference.run(images, logits.data()); }) << std::endl;
+  }
+  std::ofstream output(logits_file, std::ios::binary);
+  output.write(reinterpret_cast<const char*>(logits.data()),
+               static_cast<std::streamsize>(static_cast<std::size_t>(logits.size()) * sizeof(float)));
+  return static_cast<bool>(output);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 6) {
@@ -14,20 +37,15 @@ int main(int argc, char** argv) {
   }
   try {
     dispatch::select_by_environment();
-    const vbp::VitCheckpoint checkpoint = vbp::load_vit(argv[1]);
-    checkpoint.require_complete();
-    vbp::Inference<float> inference(checkpoint.model, {.threads = std::stoi(argv[4])});
+    const std::string model = argv[1];
     const vbp::Index batch = std::stol(argv[3]);
-    const vbp::Matrix<float> images = bench::read_images(argv[2], batch, checkpoint.model.config);
-    vbp::Matrix<float> logits(batch, checkpoint.model.config.outputs());
-    std::string line;
-    while (std::getline(std::cin, line)) {
-      std::cout << bench::seconds_of([&] { inference.run(images, logits.data()); }) << std::endl;
-    }
-    std::ofstream output(argv[5], std::ios::binary);
-    output.write(reinterpret_cast<const char*>(logits.data()),
-                 static_cast<std::streamsize>(static_cast<std::size_t>(logits.size()) * sizeof(float)));
-    return output ? 0 : 1;
+    const int threads = std::stoi(argv[4]);
+    const bool served =
+        vbp::is_convnext(vbp::io::SafetensorsFile(model).names())
+            ? serve<vbp::ConvNextInference<float>>(vbp::load_convnext(model), argv[2], batch, threads,
+                                                   argv[5])
+            : serve<vbp::Inference<float>>(vbp::load_vit(model), argv[2], batch, threads, argv[5]);
+    return served ? 0 : 1;
   } catch (const std::exception& error) {
     std::cerr << "serve: " << error.what() << '\n';
     return 1;
