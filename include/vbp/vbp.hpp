@@ -57,6 +57,7 @@
 #include "vbp/prune/fold.hpp"
 #include "vbp/prune/gauss_newton.hpp"
 #include "vbp/prune/greedy.hpp"
+#include "vbp/prune/latency.hpp"
 #include "vbp/prune/mlp.hpp"
 #include "vbp/prune/network.hpp"
 #include "vbp/prune/options.hpp"

@@ -24,42 +24,59 @@
 
 namespace vbp {
 
-/// The plan that removes neurons in each ranking's order, those of least cost over all blocks, within the
-/// options' budget. Of equal costs the lower block's goes first. Throws ShapeError or ValueError, naming the
-/// block or the constraint, for bad names, rankings, options and budgets that cannot be met.
-inline PruningPlan plan_from_rankings(const std::vector<std::string>& names,
-                                      const std::vector<Ranking>& rankings, const PrunerOptions& options) {
-  std::vector<std::vector<double>> ascending;
+namespace detail {
+
+/// Throws ShapeError or ValueError, naming the block, for rankings that no plan can be made from.
+inline void require_rankings(const std::vector<std::string>& names, const std::vector<Ranking>& rankings) {
   Scores costs;
   for (const Ranking& ranking : rankings) {
-    ascending.push_back(ranking.cost);
     costs.emplace_back(
         Eigen::Map<const Vector<double>>(ranking.cost.data(), static_cast<Index>(ranking.cost.size())));
   }
   require_scores(names, costs);
-  PruningPlan plan;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
     if (rankings[b].order.size() != rankings[b].cost.size()) {
       throw ShapeError(names[b] + ": a ranking of " + std::to_string(rankings[b].order.size()) +
                        " neurons and " + std::to_string(rankings[b].cost.size()) + " costs");
     }
-    if (!std::is_sorted(ascending[b].begin(), ascending[b].end())) {
+    if (!std::is_sorted(rankings[b].cost.begin(), rankings[b].cost.end())) {
       throw ValueError(names[b] + ": the costs of a ranking fall");
     }
-    plan.blocks.push_back({.name = names[b], .width = static_cast<Index>(rankings[b].order.size())});
   }
-  const std::vector<Index> removed = choose_removals(names, ascending, options);
-  plan.requested = requested_removals(options, plan.total());
+}
+
+/// The plan in which each block loses the first `removed` neurons of its ranking.
+inline PruningPlan plan_of_removals(const std::vector<std::string>& names,
+                                    const std::vector<Ranking>& rankings, const std::vector<Index>& removed) {
+  PruningPlan plan;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
-    PruningPlan::Block& block = plan.blocks[b];
-    block.kept.assign(rankings[b].order.begin() + removed[b], rankings[b].order.end());
+    const auto& [order, cost] = rankings[b];
+    PruningPlan::Block block{.name = names[b], .width = static_cast<Index>(order.size())};
+    block.kept.assign(order.begin() + removed[b], order.end());
     std::sort(block.kept.begin(), block.kept.end());
     require_indices(block.kept, block.width);
-    const auto cut = ascending[b].begin() + removed[b];
-    const double gone = std::accumulate(ascending[b].begin(), cut, 0.0);
-    const double stays = std::accumulate(cut, ascending[b].end(), 0.0);
+    const auto cut = cost.begin() + removed[b];
+    const double gone = std::accumulate(cost.begin(), cut, 0.0);
+    const double stays = std::accumulate(cut, cost.end(), 0.0);
     if (gone + stays > 0.0) block.score_kept = stays / (gone + stays);
+    plan.blocks.push_back(std::move(block));
   }
+  plan.requested = plan.removed();
+  return plan;
+}
+
+}  // namespace detail
+
+/// The plan that removes neurons in each ranking's order, those of least cost over all blocks, within the
+/// options' budget. Of equal costs the lower block's goes first. Throws ShapeError or ValueError, naming the
+/// block or the constraint, for bad names, rankings, options and budgets that cannot be met.
+inline PruningPlan plan_from_rankings(const std::vector<std::string>& names,
+                                      const std::vector<Ranking>& rankings, const PrunerOptions& options) {
+  detail::require_rankings(names, rankings);
+  std::vector<std::vector<double>> ascending;
+  for (const Ranking& ranking : rankings) ascending.push_back(ranking.cost);
+  PruningPlan plan = detail::plan_of_removals(names, rankings, choose_removals(names, ascending, options));
+  plan.requested = requested_removals(options, plan.total());
   return plan;
 }
 

@@ -149,6 +149,19 @@ inline std::vector<Index> removals_to_multiple(const Allowance& block, Index mul
   return counts;
 }
 
+/// The same under the options' width multiple, of a block called `name`. Throws ValueError where there is no
+/// count.
+inline std::vector<Index> possible_removals(const std::string& name, const Allowance& block,
+                                            const PrunerOptions& options) {
+  std::vector<Index> counts = removals_to_multiple(block, options.multiple);
+  if (counts.empty()) {
+    throw ValueError(name + ": no multiple of " + std::to_string(options.multiple) +
+                     " lies between the minimum width " + std::to_string(options.min_width) +
+                     " and the maximum width " + std::to_string(*options.max_width));
+  }
+  return counts;
+}
+
 /// How many neurons each block loses under the options; ascending[b] holds block b's scores, lowest first.
 ///
 /// With multiple 1 the sum is exactly requested_removals. With a larger multiple it is the largest reachable
@@ -173,15 +186,10 @@ inline std::vector<Index> choose_removals(const std::vector<std::string>& names,
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     Index summed = 0;
     double score = 0.0;
-    for (const Index removed : removals_to_multiple(blocks[b], options.multiple)) {
+    for (const Index removed : possible_removals(names[b], blocks[b], options)) {
       for (; summed < removed; ++summed) score += ascending[b][static_cast<std::size_t>(summed)];
       const auto distance = static_cast<double>(even.empty() ? 0 : removed - even[b]);
       cuts[b].push_back({removed, even.empty() ? score : distance * distance});
-    }
-    if (cuts[b].empty()) {
-      throw ValueError(names[b] + ": no multiple of " + std::to_string(options.multiple) +
-                       " lies between the minimum width " + std::to_string(options.min_width) +
-                       " and the maximum width " + std::to_string(*options.max_width));
     }
   }
   const auto removed = cheapest_cuts(cuts, removals);

@@ -1,0 +1,171 @@
+#include "vbp/prune/latency.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "vbp/core/random.hpp"
+
+namespace {
+
+using vbp::Index;
+using vbp::Ranking;
+using vbp::TimedCut;
+using Cuts = std::vector<std::vector<TimedCut>>;
+
+Cuts random_cuts(vbp::Random& random, std::size_t blocks, Index counts) {
+  Cuts cuts(blocks);
+  for (auto& block : cuts) {
+    for (Index i = 0; i < counts; ++i) block.push_back({{i, random.uniform()}, 1.0 + random.uniform()});
+  }
+  return cuts;
+}
+
+struct Choice {
+  double cost = 0.0, time = 0.0;
+};
+
+Choice of(const Cuts& cuts, const std::vector<Index>& removed) {
+  Choice choice;
+  for (std::size_t b = 0; b < cuts.size(); ++b) {
+    const auto& cut = cuts[b][static_cast<std::size_t>(removed[b])];
+    choice.cost += cut.cut.cost;
+    choice.time += cut.time;
+  }
+  return choice;
+}
+
+/// The least cost of all choices within the limit, each tried.
+double least_cost(const Cuts& cuts, double limit, std::size_t block = 0) {
+  if (block == cuts.size()) return limit >= 0.0 ? 0.0 : std::numeric_limits<double>::infinity();
+  double least = std::numeric_limits<double>::infinity();
+  for (const TimedCut& cut : cuts[block]) {
+    least = std::min(least, cut.cut.cost + least_cost(cuts, limit - cut.time, block + 1));
+  }
+  return least;
+}
+
+}  // namespace
+
+TEST_CASE("a latency curve is linear between its widths and level beyond", "[latency]") {
+  const vbp::LatencyCurve curve{{32, 64, 128}, {1.0, 3.0, 4.0}};
+  CHECK(curve(1) == 1.0);
+  CHECK(curve(32) == 1.0);
+  CHECK(curve(48) == 2.0);
+  CHECK(curve(64) == 3.0);
+  CHECK(curve(80) == 3.25);
+  CHECK(curve(128) == 4.0);
+  CHECK(curve(1000) == 4.0);
+}
+
+TEST_CASE("the cheapest cuts within a time are those that trying all finds", "[latency]") {
+  vbp::Random random(1);
+  for (int trial = 0; trial < 50; ++trial) {
+    const Cuts cuts = random_cuts(random, 4, 6);
+    const double limit = 4.6 + 2.0 * random.uniform();
+    INFO("trial " << trial << ", limit " << limit);
+    const auto removed = vbp::cheapest_within(cuts, limit);
+    if (!removed) {
+      CHECK(least_cost(cuts, limit) == std::numeric_limits<double>::infinity());
+      continue;
+    }
+    const Choice choice = of(cuts, *removed);
+    CHECK(choice.time <= limit);
+    CHECK(choice.cost >= least_cost(cuts, limit) - 1e-12);
+    // A block gives away at most 1/20000 of what the cuts can save, here less than 4.
+    CHECK(choice.cost <= least_cost(cuts, limit - 4.0 * 4.0 / 20000.0) + 1e-12);
+    CHECK(vbp::cheapest_within(cuts, choice.time) == removed);
+  }
+}
+
+TEST_CASE("more time never costs more", "[latency]") {
+  vbp::Random random(2);
+  for (int trial = 0; trial < 5; ++trial) {
+    const Cuts cuts = random_cuts(random, 5, 8);
+    double last = std::numeric_limits<double>::infinity();
+    for (double limit = 5.0; limit < 10.0; limit += 0.1) {
+      const auto removed = vbp::cheapest_within(cuts, limit);
+      if (!removed) {
+        CHECK(last == std::numeric_limits<double>::infinity());
+        continue;
+      }
+      const double cost = of(cuts, *removed).cost;
+      CHECK(cost <= last);
+      last = cost;
+    }
+  }
+}
+
+TEST_CASE("a limit is reached to the last bit, and of equal costs the faster cut is taken", "[latency]") {
+  const Cuts cuts{{{{0, 0.0}, 3.0}, {{1, 1.0}, 2.0}, {{2, 2.0}, 1.0}}, {{{0, 0.0}, 3.0}, {{1, 5.0}, 1.0}}};
+  CHECK(vbp::cheapest_within(cuts, 6.0) == std::vector<Index>{0, 0});
+  CHECK(vbp::cheapest_within(cuts, 5.0) == std::vector<Index>{1, 0});
+  CHECK(vbp::cheapest_within(cuts, 4.0) == std::vector<Index>{2, 0});
+  CHECK(vbp::cheapest_within(cuts, 2.0) == std::vector<Index>{2, 1});
+  CHECK_FALSE(vbp::cheapest_within(cuts, 1.999));
+  CHECK_FALSE(vbp::cheapest_within(Cuts(1), 1.0));
+  // Thirds of the time that can be saved are no whole number of its parts.
+  const Cuts thirds(3, {{{0, 0.0}, 1.0 / 3.0}, {{1, 1.0}, 0.0}});
+  CHECK(vbp::cheapest_within(thirds, 1.0) == std::vector<Index>{0, 0, 0});
+  CHECK(vbp::cheapest_within(thirds, 0.0) == std::vector<Index>{1, 1, 1});
+  // Nothing changes the time.
+  const Cuts level(2, {{{0, 0.0}, 1.0}, {{1, 1.0}, 1.0}});
+  CHECK(vbp::cheapest_within(level, 2.0) == std::vector<Index>{0, 0});
+  CHECK_FALSE(vbp::cheapest_within(level, 1.999));
+  const Cuts equal{{{{0, 1.0}, 3.0}, {{1, 1.0}, 2.0}, {{2, 1.0}, 2.5}}};
+  CHECK(vbp::cheapest_within(equal, 10.0) == std::vector<Index>{1});
+  // The same where times differ by less than a unit; and the fastest choice is not lost to one so close.
+  const Cuts close{{{{0, 1.0}, 2.00001}, {{1, 1.0}, 2.0}, {{2, 5.0}, 1.00001}, {{3, 6.0}, 1.0}}};
+  CHECK(vbp::cheapest_within(close, 10.0) == std::vector<Index>{1});
+  CHECK(vbp::cheapest_within(close, 1.0) == std::vector<Index>{3});
+}
+
+TEST_CASE("a plan within a time keeps to it and to the other constraints", "[latency]") {
+  const std::vector<std::string> names{"a", "b", "c"};
+  const auto rankings = vbp::rankings_of(vbp::random_scores({96, 96, 80}, 3));
+  const auto linear = [](std::size_t, Index width) { return 10.0 + static_cast<double>(width); };
+  // Where time is linear and the same for all blocks, it is the plan of a count.
+  const auto plan = vbp::plan_within_time(names, rankings, linear, 30.0 + 200.0, {});
+  CHECK(plan == vbp::plan_from_rankings(names, rankings, {.kept = 200}));
+
+  const auto eighths = vbp::plan_within_time(names, rankings, linear, 30.0 + 203.0,
+                                             {.max_width = 90, .multiple = 8, .exclude = {"c"}});
+  CHECK(eighths.blocks[0].kept_width() % 8 == 0);
+  CHECK(eighths.blocks[1].kept_width() % 8 == 0);
+  CHECK(std::max(eighths.blocks[0].kept_width(), eighths.blocks[1].kept_width()) <= 88);
+  CHECK(eighths.blocks[2].removed() == 0);
+  CHECK(eighths.kept() == 200);
+  CHECK(eighths.requested == eighths.removed());
+
+  // A block whose time no width changes keeps everything.
+  const auto level = [&](std::size_t b, Index width) { return b == 1 ? 50.0 : linear(b, width); };
+  const auto spared = vbp::plan_within_time(names, rankings, level, 150.0, {});
+  CHECK(spared.blocks[1].removed() == 0);
+  CHECK(spared.kept() == 96 + 80);
+}
+
+TEST_CASE("a time out of reach or that is none is refused", "[latency]") {
+  const std::vector<std::string> names{"a", "b"};
+  const auto rankings = vbp::rankings_of(vbp::random_scores({64, 64}, 4));
+  const auto linear = [](std::size_t, Index width) { return static_cast<double>(width); };
+  CHECK_NOTHROW(vbp::plan_within_time(names, rankings, linear, 32.0, {}));
+  CHECK_THROWS_WITH(vbp::plan_within_time(names, rankings, linear, 31.5, {}, " ms"),
+                    "cannot come down to 31.5 ms: under the minimum width 16 the least is 32 ms");
+  const auto odd = [](std::size_t, Index width) { return 0.0123456 * static_cast<double>(width); };
+  CHECK_THROWS_WITH(
+      vbp::plan_within_time(names, rankings, odd, 0.1, {.exclude = {"b"}}),
+      "cannot come down to 0.1: under the minimum width 16 and the excluded blocks the least is "
+      "0.9877");
+  CHECK_THROWS_WITH(vbp::plan_within_time(names, rankings, linear, 64.0, {.max_width = 40, .multiple = 48}),
+                    "a: no multiple of 48 lies between the minimum width 16 and the maximum width 40");
+  const auto none = [](std::size_t, Index) { return std::numeric_limits<double>::quiet_NaN(); };
+  CHECK_THROWS_WITH(vbp::plan_within_time(names, rankings, none, 31.5, {}), "a: a time is not finite");
+  std::vector<Ranking> falling = rankings;
+  std::reverse(falling[1].cost.begin(), falling[1].cost.end());
+  CHECK_THROWS_WITH(vbp::plan_within_time(names, falling, linear, 100.0, {}),
+                    "b: the costs of a ranking fall");
+}
