@@ -1,7 +1,10 @@
+#include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "method.hpp"
 #include "vbp/core/text.hpp"
+#include "vbp/kernels/peak.hpp"
 
 namespace tool {
 
@@ -17,13 +20,29 @@ void BudgetOptions::add_to(CLI::App& app) {
           ->check(whole_number(1))
           ->type_name("N"),
       add("--macs", macs, "share of the dense model's MACs to keep at most, 0 to 1", "F"),
-      add("--parameters", parameters, "share of the dense model's parameters to keep at most, 0 to 1", "F")};
+      add("--parameters", parameters, "share of the dense model's parameters to keep at most, 0 to 1", "F"),
+      add("--latency", latency.limit,
+          "latency to come down to: a share of the dense model's, 0 to 1, or milliseconds, as 12.5ms",
+          "F|Xms")};
   for (std::size_t i = 0; i < budgets.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) budgets[i]->excludes(budgets[j]);
   }
+  CLI::Option* const limit = budgets.back();
+  app.add_option("--latency-batch", latency.batch, "images that latencies are measured on, at most 65536")
+      ->check(whole_number(1, 65536))
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--latency-table", latency.table,
+                 "the table of latencies: read, or else measured and written; default: one in the cache")
+      ->check(not_empty)
+      ->type_name("FILE")
+      ->needs(limit);
+  app.add_flag("--latency-fresh", latency.fresh, "measure latencies again whatever is remembered")
+      ->needs(limit);
   app.add_option("--scope", scope, "neurons compete over the whole network or inside each block")
       ->check(CLI::IsMember({"global", "block"}))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->excludes(limit);
   app.add_option("--min-width", pruner.min_width, "no block becomes narrower")
       ->check(whole_number(1))
       ->type_name("N")
@@ -31,16 +50,41 @@ void BudgetOptions::add_to(CLI::App& app) {
   app.add_option("--max-width", pruner.max_width, "no block stays wider")
       ->check(whole_number(1))
       ->type_name("N");
-  app.add_option("--multiple-of", pruner.multiple, "widths of cut blocks are multiples of this")
+  app.add_option("--multiple-of", multiple,
+                 "widths of cut blocks are multiples of this; default: 1, with --latency what the kernels "
+                 "compute at a time")
       ->check(whole_number(1))
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
   app.add_option("--exclude", pruner.exclude,
                  "a block that keeps everything, for example blocks.0; may be repeated")
       ->allow_extra_args(false)
       ->check(not_empty)
       ->type_name("NAME");
 }
+
+namespace {
+
+/// --latency: a share, or milliseconds.
+struct LatencyLimit {
+  double value = 0.0;
+  bool milliseconds = false;
+};
+
+LatencyLimit parse_latency(std::string text) {
+  const std::string whole = text;
+  LatencyLimit limit;
+  limit.milliseconds = text.ends_with("ms");
+  if (limit.milliseconds) text.resize(text.size() - 2);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit.value);
+  const bool number = error == std::errc() && end == text.data() + text.size() && limit.value > 0.0;
+  if (!number || !std::isfinite(limit.value) || (!limit.milliseconds && limit.value > 1.0)) {
+    throw vbp::ValueError("--latency " + whole +
+                          " is neither a share in (0, 1], as 0.7, nor milliseconds, as 12.5ms");
+  }
+  return limit;
+}
+
+}  // namespace
 
 void Budget::require(const BudgetOptions& options) {
   vbp::PrunerOptions pruner = options.pruner;
@@ -52,35 +96,60 @@ void Budget::require(const BudgetOptions& options) {
     }
     pruner.rate = 0.0;
   }
+  if (!options.latency.limit.empty()) {
+    parse_latency(options.latency.limit);
+    pruner.rate = 0.0;
+  }
   if (!pruner.rate && !pruner.kept) {
-    throw UsageError("one of --rate, --keep, --macs and --parameters is required");
+    throw UsageError("one of --rate, --keep, --macs, --parameters and --latency is required");
   }
   vbp::require_options(pruner);
 }
 
-Budget::Budget(const BudgetOptions& options, const Model& model)
-    : names_(facts_of(model).blocks), widths_(facts_of(model).hidden_widths), options_(options.pruner) {
+Budget::Budget(const BudgetOptions& options, const Model& model, std::optional<LatencyModel> latency)
+    : names_(facts_of(model).blocks),
+      widths_(facts_of(model).hidden_widths),
+      options_(options.pruner),
+      latency_(std::move(latency)) {
   options_.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
+  options_.multiple = options.multiple.value_or(1);
   if (options.macs) resource_ = resource_of(model, "MACs", &vbp::Cost::macs);
   if (options.parameters) resource_ = resource_of(model, "parameters", &vbp::Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
+  if (latency_) {
+    // A width that is no multiple of the panel wastes what it saves.
+    if (!options.multiple) options_.multiple = static_cast<Index>(vbp::kernels::table<float>().panel);
+    const LatencyLimit limit = parse_latency(options.latency.limit);
+    milliseconds_ = limit.milliseconds;
+    share_ = milliseconds_ ? limit.value / latency_->dense_ms() : limit.value;
+  }
 }
 
 vbp::PruningPlan Budget::plan(const std::vector<vbp::Ranking>& rankings) const {
   if (rankings.empty()) {
-    vbp::Scores zeros;
-    for (const Index width : widths_) zeros.push_back(vbp::Vector<double>::Zero(width));
-    return plan(vbp::rankings_of(zeros));
+    vbp::Scores ones;
+    for (const Index width : widths_) ones.push_back(vbp::Vector<double>::Ones(width));
+    return plan(vbp::rankings_of(ones));
+  }
+  if (latency_) {
+    // In what the user asked in, for the messages.
+    const double unit = milliseconds_ ? latency_->dense_ms() : 1.0;
+    const auto time = [&](std::size_t, Index width) { return unit * latency_->block_share(width); };
+    return vbp::plan_within_time(names_, rankings, time, unit * share_, options_,
+                                 milliseconds_ ? " ms" : " of the dense latency");
   }
   if (resource_) return vbp::plan_within(names_, rankings, *resource_, share_, options_);
   return vbp::plan_from_rankings(names_, rankings, options_);
 }
 
 Json Budget::report(const vbp::PruningPlan& plan) const {
+  const auto report = [&](const std::string& of, double reached) {
+    return Json{{"of", of}, {"share", share_}, {"reached", reached}};
+  };
+  if (latency_) return report("latency", latency_->share(plan));
   if (!resource_) return {};
-  return {{"of", resource_->name},
-          {"share", share_},
-          {"reached", static_cast<double>(resource_->left(plan)) / static_cast<double>(resource_->total)}};
+  return report(resource_->name,
+                static_cast<double>(resource_->left(plan)) / static_cast<double>(resource_->total));
 }
 
 }  // namespace tool

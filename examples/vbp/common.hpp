@@ -187,7 +187,7 @@ std::vector<vbp::io::ImageEntry> calibration_images(const std::filesystem::path&
 Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::ImageEntry>& images,
                     const RunOptions& options, const std::string& title);
 
-/// Milliseconds of a forward pass over one image.
+/// Milliseconds of a forward pass.
 struct Latency {
   double minimum = 0.0;
   double median = 0.0;
@@ -201,8 +201,10 @@ Latency latency_of(std::vector<double>& milliseconds);
 /// Images to measure on: what the pixels are changes no time.
 vbp::Matrix<float> random_images(vbp::Index count, vbp::Index elements);
 
-/// Both models in turn, so that a machine whose speed drifts favours neither: dense, then pruned.
-std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options);
+/// Both models in turn on `batch` images, so that a machine whose speed drifts favours neither, until the
+/// shortest times of both have come up again and again or ten seconds are over: dense, then pruned.
+std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options,
+                                    vbp::Index batch = 1);
 
 /// --memory: what may stay in memory of what grows with the model's blocks and with the images.
 struct Room {

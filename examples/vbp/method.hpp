@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "latency.hpp"
 #include "vbp/prune/pruner.hpp"
 #include "vbp/prune/ranking.hpp"
 #include "vbp/prune/resource.hpp"
@@ -52,9 +53,11 @@ struct CalibrationOptions {
   void require() const;
 };
 
-/// How much is pruned: --rate, --keep, --macs or --parameters, and what constrains it.
+/// How much is pruned: --rate, --keep, --macs, --parameters or --latency, and what constrains it.
 struct BudgetOptions {
   vbp::PrunerOptions pruner;
+  std::optional<vbp::Index> multiple;
+  LatencyOptions latency;
   std::optional<double> macs;
   std::optional<double> parameters;
   std::string scope = "global";
@@ -67,7 +70,9 @@ class Budget {
  public:
   /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
   static void require(const BudgetOptions& options);
-  Budget(const BudgetOptions& options, const Model& model);
+  /// With --latency it needs the model's latencies.
+  Budget(const BudgetOptions& options, const Model& model,
+         std::optional<LatencyModel> latency = std::nullopt);
 
   const vbp::PrunerOptions& options() const noexcept { return options_; }
   /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
@@ -81,7 +86,9 @@ class Budget {
   std::vector<vbp::Index> widths_;
   vbp::PrunerOptions options_;
   std::optional<vbp::Resource> resource_;
+  std::optional<LatencyModel> latency_;
   double share_ = 1.0;
+  bool milliseconds_ = false;  ///< the limit was given in them
 };
 
 /// One compensated model, and what its compensation did.

@@ -38,17 +38,27 @@ Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const Latency& laten
   return report;
 }
 
+/// The files that are written, each another one. Throws as require_writable does.
+std::vector<fs::path> require_outputs(const PruneOptions& options) {
+  const fs::path out = options.out, json = options.json.file, table = options.budget.latency.table;
+  require_writable(out, json);
+  for (const fs::path& other : {out, json}) {
+    if (!table.empty() && !other.empty() && same_file(table, other)) {
+      throw vbp::FileError(table.string(), "is the file of --latency-table and would be overwritten");
+    }
+  }
+  return {out, json, table};
+}
+
 void run(const PruneOptions& options) {
   options.source.require();
   Budget::require(options.budget);
-  const std::vector<fs::path> outputs{options.out, options.json.file};
-  require_writable(options.out, options.json.file);
+  const std::vector<fs::path> outputs = require_outputs(options);
   require_not_read(outputs, files_of(options.model));
   require_not_read(outputs, {options.source.statistics});
 
   const Checkpoint dense = load(options.model);
   dense.require_complete();
-  const Budget budget(options.budget, dense.model);
   std::vector<vbp::io::ImageEntry> evaluation;
   if (!options.evaluate.empty())
     evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
@@ -57,18 +67,12 @@ void run(const PruneOptions& options) {
   // Whatever the files can tell is checked before the long work, the budget too.
   CalibrationRun calibration;
   Method method;
+  std::vector<vbp::io::ImageEntry> images;
   if (options.source.statistics.empty()) {
     method = options.method.resolve(dense, true, true);
-    auto images = calibration_images(options.source.calibrate, options.source.limit, evaluation,
-                                     method.needs_labels() ? &dense : nullptr);
+    images = calibration_images(options.source.calibrate, options.source.limit, evaluation,
+                                method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
-    budget.plan();
-    const Gather gather{.covariances = method.needs_covariance(),
-                        .start = method.needs_covariance(),
-                        .gradient = method.needs_labels(),
-                        .room = {options.room.bytes, folder_of(options.out)}};
-    calibration = calibrate(dense, std::move(images), options.run, gather);
-    if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
     calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
     require_calibration_of(dense, calibration.calibration, options.source.statistics);
@@ -77,13 +81,26 @@ void run(const PruneOptions& options) {
     require_disjoint(evaluation, seen);
     method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
   }
+  std::optional<LatencyModel> times;
+  if (!options.budget.latency.limit.empty()) times.emplace(dense.model, options.run, options.budget.latency);
+  const Budget budget(options.budget, dense.model, std::move(times));
+  if (options.source.statistics.empty()) {
+    budget.plan();
+    const Gather gather{.covariances = method.needs_covariance(),
+                        .start = method.needs_covariance(),
+                        .gradient = method.needs_labels(),
+                        .room = {options.room.bytes, folder_of(options.out)}};
+    calibration = calibrate(dense, std::move(images), options.run, gather);
+    if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
+  }
 
   Compressor compressor(dense, calibration, options.run);
   const vbp::PruningPlan plan = compressor.plan(method.criterion, budget);
   const Compensated compensated = compressor.apply(plan, method.compensation);
   const Checkpoint& pruned = compensated.checkpoint;
 
-  const auto [dense_latency, pruned_latency] = measure(dense.model, pruned.model, options.run);
+  const auto [dense_latency, pruned_latency] =
+      measure(dense.model, pruned.model, options.run, options.budget.latency.batch);
   std::optional<Evaluation> before, after;
   if (!evaluation.empty()) {
     before = evaluate(dense, evaluation, options.run, "evaluating dense");
@@ -110,6 +127,12 @@ void run(const PruneOptions& options) {
   const Json reached = budget.report(plan);
   if (!reached.empty()) report["budget"] = reached;
   if (options.room.bytes) report["memory"] = calibration.memory();
+  // Of the dense time measured beside the pruned one: a machine may have changed its speed since the table.
+  std::optional<double> predicted;
+  if (!options.budget.latency.limit.empty()) {
+    predicted = reached["reached"].get<double>() * dense_latency.minimum;
+    report["latency_ms"] = {{"predicted", *predicted}, {"measured", pruned_latency.minimum}};
+  }
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);
@@ -139,8 +162,8 @@ void run(const PruneOptions& options) {
   }
   if (!reached.empty()) {
     std::cout << "; " << fixed(100.0 * reached["reached"].get<double>(), 2) << " % of the "
-              << reached["of"].get<std::string>() << " stay, at most "
-              << fixed(100.0 * reached["share"].get<double>(), 2) << " % may";
+              << reached["of"].get<std::string>() << " left, at most "
+              << fixed(100.0 * reached["share"].get<double>(), 2) << " % asked for";
   }
   std::cout << "\n\n";
   Table blocks({"block", "before", "after", kept_of + " kept"});
@@ -160,6 +183,12 @@ void run(const PruneOptions& options) {
   compare("file, bytes", static_cast<std::int64_t>(dense_bytes), static_cast<std::int64_t>(pruned_bytes));
   table.add({"latency, ms (median)", fixed(dense_latency.median, 2), fixed(pruned_latency.median, 2),
              change(dense_latency.median, pruned_latency.median)});
+  if (predicted) {
+    table.add({"latency, ms (shortest)", fixed(dense_latency.minimum, 2), fixed(pruned_latency.minimum, 2),
+               change(dense_latency.minimum, pruned_latency.minimum)});
+    table.add({"latency, ms (predicted)", "", fixed(*predicted, 2),
+               change(pruned_latency.minimum, *predicted) + " of shortest"});
+  }
   if (before) {
     const auto points = [](double a, double b) {
       return (b >= a ? "+" : "") + fixed(100.0 * (b - a), 2) + " points";

@@ -365,25 +365,42 @@ vbp::Matrix<float> random_images(Index count, Index elements) {
   return images;
 }
 
+namespace {
+
+/// Whether the shortest run is no stroke of luck: four others took hardly longer.
+bool settled(std::vector<double> milliseconds) {
+  const auto fifth = milliseconds.begin() + 4;
+  std::nth_element(milliseconds.begin(), fifth, milliseconds.end());
+  return *fifth <= 1.01 * *std::min_element(milliseconds.begin(), fifth);
+}
+
+}  // namespace
+
 std::pair<Latency, Latency> measure(const Model& dense_model, const Model& pruned_model,
-                                    const RunOptions& options) {
+                                    const RunOptions& options, Index batch) {
   const auto dense = make_runner(dense_model, options.threads);
   const auto pruned = make_runner(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
-  constexpr int most_runs = 30;
-  constexpr int fewest_runs = 5;
-  constexpr std::chrono::seconds budget(5);
-  const vbp::Matrix<float> image = random_images(1, facts_of(dense_model).image_elements);
+  constexpr std::size_t fewest_runs = 5, usual_runs = 20, most_runs = 1000;
+  constexpr std::chrono::seconds budget(10);
+  const vbp::Matrix<float> images = random_images(batch, facts_of(dense_model).image_elements);
+  // The first run warms the caches and is not counted.
+  (*dense)(images);
+  (*pruned)(images);
   std::vector<double> times[2];
   const auto begin = Clock::now();
-  for (int i = -1; i < most_runs && (i < fewest_runs || Clock::now() - begin < budget); ++i) {
+  const auto enough = [&] {
+    const std::size_t runs = times[0].size();
+    if (runs < fewest_runs) return false;
+    return runs >= most_runs || Clock::now() - begin > budget ||
+           (runs >= usual_runs && settled(times[0]) && settled(times[1]));
+  };
+  while (!enough()) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
     for (int which = 0; which < 2; ++which) {
       const auto start = Clock::now();
-      (*(which == 0 ? dense : pruned))(image);
-      // The first run warms the caches and is not counted.
-      if (i >= 0)
-        times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+      (*(which == 0 ? dense : pruned))(images);
+      times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
     }
   }
   return {latency_of(times[0]), latency_of(times[1])};

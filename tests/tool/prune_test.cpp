@@ -185,7 +185,7 @@ TEST_CASE("prune keeps a share of the MACs or of the parameters", "[prune]") {
     CHECK(report["budget"]["of"] == of);
     CHECK(report["budget"]["share"] == 0.8);
     CHECK(report["budget"]["reached"] == Approx(static_cast<double>(pruned) / static_cast<double>(dense)));
-    CHECK(contains(text, std::string("% of the ") + of + " stay, at most 80.00 % may"));
+    CHECK(contains(text, std::string("% of the ") + of + " left, at most 80.00 % asked for"));
     const Widths widths = widths_of(at.report);
     CHECK(at.prune("--keep", std::to_string(widths[0] + widths[1])) == widths);
     CHECK_FALSE(read_json(at.report).contains("budget"));

@@ -81,7 +81,7 @@ TEST_CASE("a wrong command line is refused with exit code 2", "[refusal]") {
   at.check({"merge", at.statistics}, 2, {"--out is required"});
   at.check({"prune", model, "--rate", "0.5", "--out", at.out}, 2, {"one of --calibrate and --statistics"});
   at.check(at.prune({"--rate", "0.5", "--calibrate", data}), 2, {"--calibrate", "--statistics"});
-  at.check(at.prune({}), 2, {"one of --rate, --keep, --macs and --parameters"});
+  at.check(at.prune({}), 2, {"one of --rate, --keep, --macs, --parameters and --latency"});
   at.check(at.prune({"--rate", ""}), 2, {"--rate: is empty"});
   at.check(at.prune({"--rate", "half"}), 2, {"--rate", "half"});
   at.check(at.prune({"--rate", "0.5", "--rate", "0.6"}), 2, {"--rate"});
@@ -89,6 +89,10 @@ TEST_CASE("a wrong command line is refused with exit code 2", "[refusal]") {
   at.check(at.prune({"--keep", "0"}), 2, {"--keep: \"0\""});
   at.check(at.prune({"--rate", "0.5", "--macs", "0.5"}), 2, {"--macs", "--rate"});
   at.check(at.prune({"--macs", "0.5", "--parameters", "0.5"}), 2, {"--macs", "--parameters"});
+  at.check(at.prune({"--latency", "0.5", "--parameters", "0.5"}), 2, {"--latency", "--parameters"});
+  at.check(at.prune({"--latency", "0.5", "--scope", "block"}), 2, {"--latency", "--scope"});
+  at.check(at.prune({"--latency", ""}), 2, {"--latency: is empty"});
+  at.check(at.prune({"--latency", "0.5", "--latency-batch", "0"}), 2, {"--latency-batch: \"0\""});
   at.check(at.prune({"--macs", ""}), 2, {"--macs: is empty"});
   at.check(at.prune({"--parameters", "half"}), 2, {"--parameters", "half"});
   for (const char* option : {"--min-width", "--max-width", "--multiple-of"}) {
@@ -116,6 +120,10 @@ TEST_CASE("rates and widths that cannot be are refused", "[refusal]") {
       at.check(at.prune({option, share}), 1,
                {"vbp: " + std::string(option) + " " + share + " is outside (0, 1]\n"});
     }
+  }
+  for (const char* latency : {"half", "nan", "inf", "-0.5", "0", "1.5", "ms", "0ms", "-3ms", "3 ms", "3s"}) {
+    at.check(at.prune({"--latency", latency}), 1,
+             {"vbp: --latency " + std::string(latency) + " is neither a share in (0, 1]"});
   }
   // A neuron of the 64 that can go takes 49 parameters and 17 * 48 MACs.
   at.check(at.prune({"--macs", "0.5"}), 1,

@@ -1,0 +1,207 @@
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "tool/tool.hpp"
+
+namespace {
+
+using namespace vbp_test;
+
+/// A workplace with statistics and a cache of its own.
+struct Cached : Workplace {
+  fs::path statistics = folder / "statistics";
+  fs::path cache = folder / "cache";
+  fs::path out = folder / "pruned";
+  fs::path report = folder / "report";
+
+  Cached() {
+    ::setenv("XDG_CACHE_HOME", cache.c_str(), 1);
+    require_tool("calibrate", model, "--data", data, "--out", statistics);
+  }
+  ~Cached() { ::unsetenv("XDG_CACHE_HOME"); }
+  Cached(const Cached&) = delete;
+  Cached& operator=(const Cached&) = delete;
+
+  std::vector<std::string> command(const std::string& latency,
+                                   const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> words = tool_command("prune", model, "--statistics", statistics, "--out", out,
+                                                  "--json", report, "--threads", "1", "--latency", latency);
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  json prune(const std::string& latency, const std::vector<std::string>& more = {}) const {
+    const Outcome outcome = Process(command(latency, more)).wait();
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    CHECK(outcome.err.empty());
+    CHECK(contains(outcome.out, "latency, ms (predicted)"));
+    return read_json(report);
+  }
+
+  std::vector<fs::path> tables() const {
+    std::vector<fs::path> paths;
+    for (const auto& entry : fs::directory_iterator(cache / "vbp")) paths.push_back(entry.path());
+    return paths;
+  }
+
+  /// Has the table of the cache say that dense takes 10 ms and that time grows evenly from width to width, or
+  /// not at all.
+  void set_times(double step) const {
+    REQUIRE(tables().size() == 1);
+    json table = read_json(tables()[0]);
+    table["dense_ms"] = 10.0;
+    double share = 1.0;
+    for (json& entry : table["shares"]) {
+      entry = share;
+      share += step;
+    }
+    write_text(tables()[0], table.dump());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("prune meets a latency by the table of times of this machine", "[latency]") {
+  const Cached at;
+  // Everything may stay, whatever the times are: dense is 1 by definition.
+  json report = at.prune("1");
+  CHECK(report["removed"] == 0);
+  CHECK(report["budget"]["of"] == "latency");
+  CHECK(report["budget"]["share"] == 1.0);
+  CHECK(report["budget"]["reached"] == Approx(1.0));
+
+  // Dense is 48 wide: with a panel of 16 the table has 16, 32, 48 and with one of 32 it has 32 and 64.
+  at.set_times(1.0);
+  report = at.prune("0.7");
+  CHECK(report["budget"]["reached"] == Approx(2.0 / 3.0));
+  std::int64_t kept = 0;
+  for (const json& block : report["blocks"]) {
+    kept += block["width_after"].get<std::int64_t>();
+    CHECK(block["width_after"].get<std::int64_t>() % 16 == 0);
+  }
+  CHECK(kept == 64);
+  CHECK(report["requested"] == report["removed"]);
+  CHECK(report["latency_ms"]["predicted"].get<double>() ==
+        Approx(report["dense"]["latency_ms"]["min"].get<double>() * 2.0 / 3.0));
+  CHECK(report["latency_ms"]["measured"] == report["pruned"]["latency_ms"]["min"]);
+  const std::string first = read_text(at.out);
+  CHECK(at.prune("0.7")["blocks"] == report["blocks"]);
+  CHECK(read_text(at.out) == first);
+  CHECK(at.prune("0.9", {"--exclude", "blocks.0", "--min-width", "1", "--multiple-of",
+                         "1"})["blocks"][0]["width_after"] == 48);
+
+  CHECK(at.prune("7ms")["blocks"] == report["blocks"]);
+  CHECK(read_text(at.out) == first);
+  // What it reaches is enough for it.
+  CHECK(at.prune("6.6666666666667ms")["blocks"] == report["blocks"]);
+  CHECK(at.prune("1000000ms")["removed"] == 0);
+
+  const auto refuse = [&](const std::string& latency, std::initializer_list<std::string> parts) {
+    check_refusal(Process(at.command(latency)).wait(), 1, parts);
+  };
+  const bool panels_of_16 = read_json(at.tables()[0])["widths"][0] == 16;
+  refuse("0.1", {"cannot come down to 0.1 of the dense latency: under the minimum width 16 the least is ",
+                 panels_of_16 ? "0.3334 of the" : "0.6667 of the"});
+  refuse("0.5ms", {"cannot come down to 0.5 ms: under the minimum width 16 the least is ",
+                   panels_of_16 ? "3.334 ms" : "6.667 ms"});
+  // It is calibrated after that is known.
+  check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--out", at.out, "--latency", "0.5ms",
+                         "--threads", "1"),
+                1, {"cannot come down to 0.5 ms"});
+  at.set_times(0.0);
+  refuse("0.99", {"cannot come down to 0.99 of the dense latency", "the least is 1 of the dense latency"});
+}
+
+TEST_CASE(
+    "a table of latencies is one of its machine, shape and batch, and measured again where it is broken",
+    "[latency]") {
+  const Cached at;
+  at.prune("1");
+  REQUIRE(at.tables().size() == 1);
+  at.prune("1", {"--latency-batch", "2"});
+  REQUIRE(at.tables().size() == 2);
+  fs::remove_all(at.cache);
+  at.prune("1");
+  const fs::path table = at.tables().at(0);
+  // A time that no measurement gives, so that a table that was read again is told from one that was made.
+  json whole = read_json(table);
+  whole["dense_ms"] = 1e6;
+  // The order of the keys does not matter.
+  write_text(table, whole.dump());
+  at.prune("1");
+  CHECK(read_json(table) == whole);
+
+  const auto altered = [&](const json::json_pointer& where, const json& value) {
+    json other = whole;
+    other[where] = value;
+    return other.dump();
+  };
+  using Pointer = json::json_pointer;
+  for (const std::string& text :
+       {std::string(), std::string("no JSON"), std::string("[]"), std::string("{\"key\": 3}"),
+        altered(Pointer("/key/cpu"), "another"), altered(Pointer("/widths/0"), 8),
+        altered(Pointer("/shares"), json::array({1.0})), altered(Pointer("/shares/0"), "fast"),
+        altered(Pointer("/shares/0"), -1.0), altered(Pointer("/shares/0"), 0.0),
+        altered(Pointer("/dense_ms"), nullptr), altered(Pointer("/dense_ms"), 1e300),
+        whole.dump() + std::string(70000, ' ')}) {
+    INFO(text.substr(0, 1000));
+    write_text(table, text);
+    at.prune("1");
+    const json again = read_json(table);
+    CHECK(again["key"] == whole["key"]);
+    CHECK(again["widths"] == whole["widths"]);
+    CHECK(again["shares"].size() == whole["shares"].size());
+    CHECK(again["dense_ms"] < 1e5);
+  }
+  write_text(table, whole.dump());
+  at.prune("1", {"--latency-fresh"});
+  CHECK(read_json(table)["dense_ms"] < 1e5);
+  // Where nothing can be remembered it is measured every time.
+  ::setenv("XDG_CACHE_HOME", (at.model / "no folder").c_str(), 1);
+  at.prune("1");
+}
+
+TEST_CASE("a table of latencies that the user names is read, made, and not overwritten where it is another",
+          "[latency]") {
+  const Cached at;
+  const fs::path table = at / "table";
+  at.prune("1", {"--latency-table", table.string()});
+  CHECK_FALSE(fs::exists(at.cache));
+  json whole = read_json(table);
+  CHECK(whole["key"]["threads"] == 1);
+  CHECK(whole["key"]["batch"] == 1);
+  whole["dense_ms"] = 1e6;
+  write_text(table, whole.dump());
+  at.prune("1000ms",
+           {"--latency-table", table.string(), "--min-width", "1", "--multiple-of", "1", "--latency-fresh"});
+  CHECK(read_json(table)["dense_ms"] < 1e5);
+
+  write_text(table, whole.dump());
+  fs::remove(at.out);
+  fs::remove(at.report);
+  const auto before = snapshot(at / "");
+  const auto refuse = [&](const std::vector<std::string>& more, int code,
+                          std::initializer_list<std::string> parts) {
+    check_refusal(Process(at.command("1", more)).wait(), code, parts);
+    CHECK(snapshot(at / "") == before);
+  };
+  refuse({"--latency-table", table.string(), "--latency-batch", "2"}, 1,
+         {table.string() + ": is no table of the latencies of this model", "--latency-fresh replaces it"});
+  refuse({"--latency-table", at.data.string()}, 1, {at.data.string() + ": is no table of the latencies"});
+  refuse({"--latency-table", at.data.string(), "--latency-fresh"}, 1, {"is a folder, not a file"});
+  refuse({"--latency-table", (at / "none" / "table").string()}, 1, {"its folder does not exist"});
+  refuse({"--latency-table", at.model.string(), "--latency-fresh"}, 1, {"would overwrite", "which is read"});
+  refuse({"--latency-table", at.statistics.string(), "--latency-fresh"}, 1,
+         {"would overwrite", "which is read"});
+  refuse({"--latency-table", at.out.string()}, 1,
+         {"is the file of --latency-table and would be overwritten"});
+  refuse({"--latency-table", at.report.string()}, 1,
+         {"is the file of --latency-table and would be overwritten"});
+  refuse({"--latency-table", ""}, 2, {"--latency-table: is empty"});
+  check_refusal(run_tool("prune", at.model, "--statistics", at.statistics, "--out", at.out, "--rate", "0.5",
+                         "--latency-fresh"),
+                2, {"--latency-fresh", "--latency"});
+}
