@@ -259,6 +259,14 @@ TEST_CASE("what takes training is refused for a ConvNeXt", "[convnext][refusal]"
   CHECK_FALSE(fs::exists(at.out));
 }
 
+TEST_CASE("a budget in time is refused for a ConvNeXt, whose blocks differ in more than their widths",
+          "[convnext][refusal]") {
+  ConvNextWorkplace at;
+  check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--latency", "0.5", "--out", at.out), 1,
+                {"vbp: --latency is for models whose blocks are all alike, not for a ConvNeXt\n"});
+  CHECK_FALSE(fs::exists(at.out));
+}
+
 TEST_CASE("what a ConvNeXt cannot be is refused, and what was looked for is said", "[convnext][refusal]") {
   ConvNextWorkplace at;
   check_refusal(run_tool("info", at.model, "--set", "num_heads=2"), 1, {"unknown option \"num_heads\""});
