@@ -8,7 +8,6 @@
 #include <span>
 #include <thread>
 #include <utility>
-#include <variant>
 
 #include "vbp/io/hash.hpp"
 #include "vbp/kernels/peak.hpp"
@@ -37,20 +36,19 @@ std::vector<Index> measured_widths(const vbp::VitConfig& config) {
 }
 
 /// The model with all blocks of one width, cut or filled up with zeros: what the values are changes no time.
-vbp::VisionTransformer<float> with_width(vbp::VisionTransformer<float> model, Index width) {
-  for (auto& block : model.blocks) {
-    const Index dim = model.config.dim;
-    const auto resized = [](const auto& from, Index rows, Index columns) {
-      vbp::Matrix<float> to = vbp::Matrix<float>::Zero(rows, columns);
-      const Index r = std::min(rows, from.rows()), c = std::min(columns, from.cols());
-      to.topLeftCorner(r, c) = from.topLeftCorner(r, c);
-      return to;
-    };
-    block.fc1.weight = resized(block.fc1.weight, width, dim);
-    block.fc1.bias = vbp::Vector<float>::Zero(width);
-    block.fc2.weight = resized(block.fc2.weight, dim, width);
+Model with_width(Model model, Index width) {
+  const auto resized = [](const auto& from, Index rows, Index columns) {
+    vbp::Matrix<float> to = vbp::Matrix<float>::Zero(rows, columns);
+    const Index r = std::min(rows, from.rows()), c = std::min(columns, from.cols());
+    to.topLeftCorner(r, c) = from.topLeftCorner(r, c);
+    return to;
+  };
+  for (auto* mlp : mlps_of(model)) {
+    mlp->fc1.weight = resized(mlp->fc1.weight, width, mlp->fc1.weight.cols());
+    mlp->fc1.bias = vbp::Vector<float>::Zero(width);
+    mlp->fc2.weight = resized(mlp->fc2.weight, mlp->fc2.weight.rows(), width);
   }
-  model.update_widths();
+  update_widths(model);
   return model;
 }
 
@@ -103,17 +101,17 @@ struct Measured {
 };
 
 /// Of the shortest runs: what other programs do to the machine only adds to them.
-Measured measure_widths(const vbp::VisionTransformer<float>& dense, const std::vector<Index>& widths,
-                        const RunOptions& run, Index batch) {
+Measured measure_widths(const Model& dense, const std::vector<Index>& widths, const RunOptions& run,
+                        Index batch) {
   Measured measured{.dense_ms = std::numeric_limits<double>::infinity()};
   ProgressBar bar("measuring widths");
   const auto total = static_cast<std::int64_t>(widths.size());
-  const std::vector<Index>& own = dense.config.hidden_widths;
+  const std::vector<Index> own = facts_of(dense).hidden_widths;
   for (const Index width : widths) {
     bar.show(static_cast<std::int64_t>(measured.shares.size()), total);
     const auto [whole, cut] = measure(dense, with_width(dense, width), run, batch);
     // Of the same work the ratio is known, and its noise would be in all shares.
-    const bool same = std::count(own.begin(), own.end(), width) == dense.config.depth();
+    const bool same = std::all_of(own.begin(), own.end(), [&](Index other) { return other == width; });
     measured.shares.push_back(same ? 1.0 : cut.minimum / whole.minimum);
     measured.dense_ms = std::min(measured.dense_ms, whole.minimum);
   }
@@ -193,17 +191,16 @@ Measured cached_table(const fs::path& path, bool fresh, const Json& key, const s
 
 }  // namespace
 
-LatencyModel::LatencyModel(const Checkpoint& dense, const RunOptions& run, const LatencyOptions& options) {
-  const auto* const vit = std::get_if<vbp::VisionTransformer<float>>(&dense.model);
-  if (vit == nullptr) {
-    throw vbp::FileError(
-        dense.path, "--latency is for Vision Transformers only, this is a " + facts_of(dense.model).family);
+LatencyModel::LatencyModel(const Model& dense, const RunOptions& run, const LatencyOptions& options) {
+  const Facts facts = facts_of(dense);
+  if (!facts.stages.empty()) {
+    throw vbp::ValueError("--latency is for models whose blocks are all alike, not for a " + facts.family);
   }
-  const vbp::VitConfig& config = vit->config;
+  const vbp::VitConfig& config = vit_of(dense).config;
   blocks_ = static_cast<double>(config.depth());
   curve_.widths = measured_widths(config);
   const Json key = key_of(config, run, options.batch);
-  const auto measure_now = [&] { return measure_widths(*vit, curve_.widths, run, options.batch); };
+  const auto measure_now = [&] { return measure_widths(dense, curve_.widths, run, options.batch); };
   Measured table = options.table.empty()
                        ? cached_table(cache_file(key), options.fresh, key, curve_.widths, measure_now)
                        : named_table(options.table, options.fresh, key, curve_.widths, measure_now);

@@ -19,10 +19,10 @@ struct LatencyOptions {
 class LatencyModel {
  public:
   /// Measures at a few widths, or takes what an earlier run has measured on this machine for this shape of
-  /// model, batch and number of threads. Throws FileError for a model that is no Vision Transformer, whose
-  /// blocks are not all alike, and where a table that the user named is of something else or cannot be
-  /// written; the cache is measured again instead, or done without.
-  LatencyModel(const Checkpoint& dense, const RunOptions& run, const LatencyOptions& options);
+  /// model, batch and number of threads. Throws ValueError for a family whose blocks are not all alike, and
+  /// FileError where a table that the user named is of something else or cannot be written; the cache is
+  /// measured again instead, or done without.
+  LatencyModel(const Model& dense, const RunOptions& run, const LatencyOptions& options);
 
   /// Milliseconds of the dense model when the table was made.
   double dense_ms() const noexcept { return dense_ms_; }

@@ -82,7 +82,7 @@ void run(const PruneOptions& options) {
     method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
   }
   std::optional<LatencyModel> times;
-  if (!options.budget.latency.limit.empty()) times.emplace(dense, options.run, options.budget.latency);
+  if (!options.budget.latency.limit.empty()) times.emplace(dense.model, options.run, options.budget.latency);
   const Budget budget(options.budget, dense.model, std::move(times));
   if (options.source.statistics.empty()) {
     budget.plan();
@@ -126,13 +126,13 @@ void run(const PruneOptions& options) {
   report["removed"] = plan.removed();
   const Json reached = budget.report(plan);
   if (!reached.empty()) report["budget"] = reached;
+  if (options.room.bytes) report["memory"] = calibration.memory();
   // Of the dense time measured beside the pruned one: a machine may have changed its speed since the table.
   std::optional<double> predicted;
   if (!options.budget.latency.limit.empty()) {
     predicted = reached["reached"].get<double>() * dense_latency.minimum;
     report["latency_ms"] = {{"predicted", *predicted}, {"measured", pruned_latency.minimum}};
   }
-  if (options.room.bytes) report["memory"] = calibration.memory();
   report["threads"] = thread_count(options.run);
   report["dense"] = side(dense_cost, dense_bytes, dense_latency, before);
   report["pruned"] = side(pruned_cost, pruned_bytes, pruned_latency, after);

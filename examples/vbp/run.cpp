@@ -381,7 +381,7 @@ std::pair<Latency, Latency> measure(const Model& dense_model, const Model& prune
   const auto dense = make_runner(dense_model, options.threads);
   const auto pruned = make_runner(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
-  constexpr std::size_t fewest_runs = 5, usual_runs = 20, most_runs = 1000;
+  constexpr std::size_t fewest_runs = 5, usual_runs = 100, most_runs = 1000;
   constexpr std::chrono::seconds budget(10);
   const vbp::Matrix<float> images = random_images(batch, facts_of(dense_model).image_elements);
   // The first run warms the caches and is not counted.

@@ -253,11 +253,19 @@ TEST_CASE("what takes training is refused for a ConvNeXt", "[convnext][refusal]"
       run_tool("sweep", at.model, "--calibrate", at.data, "--evaluate", at.data, "--criteria", "snip"), 1,
       {snip});
   check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--latency", "0.7", "--out", at.out), 1,
-                {at.model.string(), "--latency is for Vision Transformers only", "ConvNeXt"});
+                {"--latency is for models whose blocks are all alike", "ConvNeXt"});
   write_text(at / "net.json", R"({"image_size": 32, "dims": [8, 12], "depths": [1, 1]})");
   check_refusal(run_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at.out), 1,
                 {"there is no configuration value", "of a Vision Transformer",
                  "training exists for no other family so far"});
+  CHECK_FALSE(fs::exists(at.out));
+}
+
+TEST_CASE("a budget in time is refused for a ConvNeXt, whose blocks differ in more than their widths",
+          "[convnext][refusal]") {
+  ConvNextWorkplace at;
+  check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--latency", "0.5", "--out", at.out), 1,
+                {"vbp: --latency is for models whose blocks are all alike, not for a ConvNeXt\n"});
   CHECK_FALSE(fs::exists(at.out));
 }
 
