@@ -9,7 +9,6 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -236,12 +235,38 @@ struct CalibrationRun {
   }
   /// What --memory came to.
   Json memory() const;
-  /// All of them, one at a time.
-  auto covariances() const {
-    return std::views::iota(std::ptrdiff_t{0}, std::ssize(calibration.names)) |
-           std::views::transform(
-               [this](std::ptrdiff_t block) { return covariance(static_cast<std::size_t>(block)); });
-  }
+  /// All of them, each read when it is looked at.
+  class Covariances {
+   public:
+    class Iterator {
+     public:
+      using iterator_concept = std::forward_iterator_tag;
+      using difference_type = std::ptrdiff_t;
+      using value_type = vbp::Covariance<float>;
+
+      Iterator() = default;
+      Iterator(const CalibrationRun& run, std::size_t block) : run_(&run), block_(block) {}
+      value_type operator*() const { return run_->covariance(block_); }
+      Iterator& operator++() {
+        ++block_;
+        return *this;
+      }
+      Iterator operator++(int) { return {*run_, block_++}; }
+      bool operator==(const Iterator&) const = default;
+
+     private:
+      const CalibrationRun* run_ = nullptr;
+      std::size_t block_ = 0;
+    };
+
+    explicit Covariances(const CalibrationRun& run) : run_(run) {}
+    Iterator begin() const { return {run_, 0}; }
+    Iterator end() const { return {run_, run_.calibration.names.size()}; }
+
+   private:
+    const CalibrationRun& run_;
+  };
+  Covariances covariances() const { return Covariances(*this); }
 };
 
 /// What a calibration gathers beyond means and variances.

@@ -252,8 +252,6 @@ TEST_CASE("what takes training is refused for a ConvNeXt", "[convnext][refusal]"
   check_refusal(
       run_tool("sweep", at.model, "--calibrate", at.data, "--evaluate", at.data, "--criteria", "snip"), 1,
       {snip});
-  check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--latency", "0.7", "--out", at.out), 1,
-                {"--latency is for models whose blocks are all alike", "ConvNeXt"});
   write_text(at / "net.json", R"({"image_size": 32, "dims": [8, 12], "depths": [1, 1]})");
   check_refusal(run_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at.out), 1,
                 {"there is no configuration value", "of a Vision Transformer",
