@@ -4,7 +4,6 @@
 
 #include "method.hpp"
 #include "vbp/core/text.hpp"
-#include "vbp/kernels/peak.hpp"
 
 namespace tool {
 
@@ -50,11 +49,10 @@ void BudgetOptions::add_to(CLI::App& app) {
   app.add_option("--max-width", pruner.max_width, "no block stays wider")
       ->check(whole_number(1))
       ->type_name("N");
-  app.add_option("--multiple-of", multiple,
-                 "widths of cut blocks are multiples of this; default: 1, with --latency what the kernels "
-                 "compute at a time")
+  app.add_option("--multiple-of", pruner.multiple, "widths of cut blocks are multiples of this")
       ->check(whole_number(1))
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   app.add_option("--exclude", pruner.exclude,
                  "a block that keeps everything, for example blocks.0; may be repeated")
       ->allow_extra_args(false)
@@ -112,13 +110,10 @@ Budget::Budget(const BudgetOptions& options, const Model& model, std::optional<L
       options_(options.pruner),
       latency_(std::move(latency)) {
   options_.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
-  options_.multiple = options.multiple.value_or(1);
   if (options.macs) resource_ = resource_of(model, "MACs", &vbp::Cost::macs);
   if (options.parameters) resource_ = resource_of(model, "parameters", &vbp::Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
   if (latency_) {
-    // A width that is no multiple of the panel wastes what it saves.
-    if (!options.multiple) options_.multiple = static_cast<Index>(vbp::kernels::table<float>().panel);
     const LatencyLimit limit = parse_latency(options.latency.limit);
     milliseconds_ = limit.milliseconds;
     share_ = milliseconds_ ? limit.value / latency_->dense_ms() : limit.value;

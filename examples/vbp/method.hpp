@@ -56,7 +56,6 @@ struct CalibrationOptions {
 /// How much is pruned: --rate, --keep, --macs, --parameters or --latency, and what constrains it.
 struct BudgetOptions {
   vbp::PrunerOptions pruner;
-  std::optional<vbp::Index> multiple;
   LatencyOptions latency;
   std::optional<double> macs;
   std::optional<double> parameters;
