@@ -19,7 +19,7 @@ using vbp::Index;
 
 namespace {
 
-/// Times are close to linear in the width; what bends them is the cache, and seven points show that.
+/// Of which a line is fitted through the times.
 constexpr Index kPoints = 7;
 
 /// About evenly spaced multiples of the kernels' panel, from one panel to the widest block.
@@ -156,6 +156,21 @@ void write_table(const fs::path& path, const Json& key, const std::vector<Index>
   vbp::io::write_file_atomically(path, table.dump(2) + "\n");
 }
 
+/// The straight line of least squares at the same widths. What the kernels do is linear in the width; of two
+/// widths whose times are off by a percent either way, the cheapest plan would take the one and leave the
+/// other in every block.
+std::vector<double> on_a_line(const std::vector<Index>& widths, const std::vector<double>& times) {
+  const auto count = static_cast<Index>(widths.size());
+  const Eigen::VectorXd x = Eigen::Map<const vbp::Vector<Index>>(widths.data(), count).cast<double>();
+  const Eigen::Map<const Eigen::VectorXd> y(times.data(), count);
+  const Eigen::VectorXd deviation = x.array() - x.mean();
+  const double spread = deviation.squaredNorm();
+  // Wider is never faster.
+  const double slope = spread > 0.0 ? std::max(0.0, deviation.dot(y) / spread) : 0.0;
+  const Eigen::VectorXd line = y.mean() + slope * deviation.array();
+  return {line.begin(), line.end()};
+}
+
 /// The table of the file that the user named: what is there and is none of this model is not overwritten.
 Measured named_table(const fs::path& path, bool fresh, const Json& key, const std::vector<Index>& widths,
                      const auto& measure_now) {
@@ -201,10 +216,10 @@ LatencyModel::LatencyModel(const Model& dense, const RunOptions& run, const Late
   curve_.widths = measured_widths(config);
   const Json key = key_of(config, run, options.batch);
   const auto measure_now = [&] { return measure_widths(dense, curve_.widths, run, options.batch); };
-  Measured table = options.table.empty()
-                       ? cached_table(cache_file(key), options.fresh, key, curve_.widths, measure_now)
-                       : named_table(options.table, options.fresh, key, curve_.widths, measure_now);
-  curve_.times = std::move(table.shares);
+  const Measured table = options.table.empty()
+                             ? cached_table(cache_file(key), options.fresh, key, curve_.widths, measure_now)
+                             : named_table(options.table, options.fresh, key, curve_.widths, measure_now);
+  curve_.times = on_a_line(curve_.widths, table.shares);
   dense_ms_ = table.dense_ms;
   // Dense is 1 by definition, whatever its noise was.
   double whole = 0.0;

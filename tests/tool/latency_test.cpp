@@ -1,6 +1,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tool/tool.hpp"
@@ -92,6 +93,16 @@ TEST_CASE("prune meets a latency by the table of times of this machine", "[laten
   CHECK(read_text(at.out) == first);
   CHECK(at.prune("0.9", {"--exclude", "blocks.0", "--min-width", "1", "--multiple-of",
                          "1"})["blocks"][0]["width_after"] == 48);
+
+  // Noise around a line gives the widths of the line; two points are all on one.
+  json noisy = read_json(at.tables()[0]);
+  if (json& shares = noisy["shares"]; shares.size() == 3) {
+    for (const auto& [i, noise] : {std::pair(0, 0.2), std::pair(1, -0.4), std::pair(2, 0.2)})
+      shares[static_cast<std::size_t>(i)] = shares[static_cast<std::size_t>(i)].get<double>() + noise;
+    write_text(at.tables()[0], noisy.dump());
+    CHECK(at.prune("0.7")["blocks"] == report["blocks"]);
+    at.set_times(1.0);
+  }
 
   CHECK(at.prune("7ms")["blocks"] == report["blocks"]);
   CHECK(read_text(at.out) == first);
