@@ -40,20 +40,28 @@ void require_parameters(const Model& model) {
   });
 }
 
+/// Calls body(values of first, values of second, count) for each parameter of two models of the same
+/// configuration; their scalar types may differ.
+template <class First, class Second, class Body>
+void for_each_parameter_pair(First& first, const Second& second, Body&& body) {
+  std::vector<const typename Second::Scalar*> others;
+  for_each_parameter(second, [&](const std::string&, const auto& parameter, Index, Index) {
+    others.push_back(parameter.data());
+  });
+  std::size_t next = 0;
+  for_each_parameter(first, [&](const std::string&, auto& parameter, Index, Index) {
+    body(parameter.data(), others[next++], parameter.size());
+  });
+}
+
 /// Converts every parameter to the scalar type of another model of the same configuration.
 template <class From, class To>
 void copy_parameters(const From& from, To& to) {
-  std::vector<const typename From::Scalar*> sources;
-  for_each_parameter(from, [&](const std::string&, const auto& parameter, Index, Index) {
-    sources.push_back(parameter.data());
-  });
-  std::size_t next = 0;
-  for_each_parameter(to, [&](const std::string&, auto& parameter, Index, Index) {
-    const typename From::Scalar* source = sources[next++];
-    for (Index i = 0; i < parameter.size(); ++i) {
-      parameter.data()[i] = static_cast<typename To::Scalar>(source[i]);
-    }
-  });
+  for_each_parameter_pair(to, from,
+                          [](typename To::Scalar* target, const typename From::Scalar* source, Index size) {
+                            for (Index i = 0; i < size; ++i)
+                              target[i] = static_cast<typename To::Scalar>(source[i]);
+                          });
 }
 
 /// Names a family's parameters to a visitor: what its for_each_parameter is written with. visit(name,

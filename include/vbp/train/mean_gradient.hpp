@@ -2,7 +2,6 @@
 /// The gradient of a loss over a whole data set, which criteria ask for.
 
 #include <cmath>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,16 +42,8 @@ class MeanGradient {
     if (!std::isfinite(loss)) throw ValueError("the loss is not finite, and so has no gradient");
     network_.backward(d_logits_.data(), batch_);
     // The batch's gradient is that of its own mean.
-    std::vector<const float*> parts;
-    for_each_parameter(batch_, [&](const std::string&, const auto& values, Index, Index) {
-      parts.push_back(values.data());
-    });
-    std::size_t next = 0;
-    for_each_parameter(sum_, [&](const std::string&, auto& values, Index, Index) {
-      const float* const part = parts[next++];
-      for (Index i = 0; i < values.size(); ++i) {
-        values.data()[i] += static_cast<double>(count) * static_cast<double>(part[i]);
-      }
+    for_each_parameter_pair(sum_, batch_, [=](double* sum, const float* part, Index size) {
+      for (Index i = 0; i < size; ++i) sum[i] += static_cast<double>(count) * static_cast<double>(part[i]);
     });
     images_ += count;
   }

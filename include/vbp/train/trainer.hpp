@@ -283,22 +283,8 @@ class Trainer {
     return loss;
   }
 
-  /// Calls body(a, b, size) for the values of each parameter of two models of one shape.
-  template <class Body>
-  static void for_each_pair(VisionTransformer<float>& first, const VisionTransformer<float>& second,
-                            Body&& body) {
-    std::vector<const float*> others;
-    for_each_parameter(second, [&](const std::string&, const auto& values, Index, Index) {
-      others.push_back(values.data());
-    });
-    std::size_t next = 0;
-    for_each_parameter(first, [&](const std::string&, auto& values, Index, Index) {
-      body(values.data(), others[next++], values.size());
-    });
-  }
-
   void add_gradient(bool first, float weight) {
-    for_each_pair(*sum_, gradient_, [&](float* sum, const float* gradient, Index size) {
+    for_each_parameter_pair(*sum_, gradient_, [&](float* sum, const float* gradient, Index size) {
       if (first) {
         for (Index i = 0; i < size; ++i) sum[i] = weight * gradient[i];
       } else {
@@ -313,7 +299,7 @@ class Trainer {
 
   void update_average() {
     const auto share = static_cast<float>(1.0 - options_.average);
-    for_each_pair(*average_, model_, [&](float* average, const float* value, Index size) {
+    for_each_parameter_pair(*average_, model_, [&](float* average, const float* value, Index size) {
       for (Index i = 0; i < size; ++i) average[i] += share * (value[i] - average[i]);
     });
   }
