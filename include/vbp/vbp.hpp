@@ -10,6 +10,7 @@
 #include "vbp/convnext/network.hpp"
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/concepts.hpp"
+#include "vbp/core/descriptor.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/progress.hpp"
 #include "vbp/core/random.hpp"

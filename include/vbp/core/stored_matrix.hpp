@@ -9,7 +9,6 @@
 #include <limits>
 #include <new>
 #include <string>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vbp/core/descriptor.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
@@ -41,14 +41,12 @@ class StoredMatrix {
     }
     mapped_ = static_cast<std::size_t>(size() * kBytes);
     if (mapped_ == 0) return;
-    const int descriptor = folder_.empty() ? -1 : create();
-    const int flags = folder_.empty() ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-    void* address = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, flags, descriptor, 0);
-    const int error = errno;
-    if (descriptor >= 0) ::close(descriptor);
+    const detail::Descriptor file = folder_.empty() ? detail::Descriptor() : create();
+    const int flags = file.is_open() ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+    void* address = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, flags, file.get(), 0);
     if (address == MAP_FAILED) {
-      if (folder_.empty()) throw std::bad_alloc();
-      fail("cannot be mapped: ", error);
+      if (!file.is_open()) throw std::bad_alloc();
+      detail::throw_errno(folder_, "cannot be mapped: ", errno);
     }
     data_ = static_cast<T*>(address);
   }
@@ -90,24 +88,19 @@ class StoredMatrix {
  private:
   static constexpr Index kBytes = static_cast<Index>(sizeof(T));
 
-  [[noreturn]] void fail(const std::string& what, int code) const {
-    throw FileError(folder_.string(), what + std::generic_category().message(code));
-  }
-
-  /// A descriptor of a file of which all bytes are there: a page that the disk has no room for would end
-  /// the process when it is written.
-  int create() const {
+  /// An open file of which all bytes are there: a page that the disk has no room for would end the process
+  /// when it is written.
+  detail::Descriptor create() const {
     std::string name = (folder_ / ".vbp-XXXXXX").string();
-    const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
-    if (descriptor < 0) fail("cannot be written to: ", errno);
+    detail::Descriptor file(::mkostemp(name.data(), O_CLOEXEC));
+    if (!file.is_open()) detail::throw_errno(folder_, "cannot be written to: ", errno);
     ::unlink(name.c_str());
     int error = EINTR;
-    while (error == EINTR) error = ::posix_fallocate(descriptor, 0, static_cast<off_t>(mapped_));
+    while (error == EINTR) error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(mapped_));
     if (error != 0) {
-      ::close(descriptor);
-      fail("has no room for " + std::to_string(mapped_) + " bytes: ", error);
+      detail::throw_errno(folder_, "has no room for " + std::to_string(mapped_) + " bytes: ", error);
     }
-    return descriptor;
+    return file;
   }
 
   void swap(StoredMatrix& other) noexcept {

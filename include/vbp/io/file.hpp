@@ -20,33 +20,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vbp/core/descriptor.hpp"
 #include "vbp/core/error.hpp"
 
 namespace vbp::io {
 
 namespace detail {
 
-[[noreturn]] inline void throw_errno(const std::filesystem::path& path, const std::string& what, int code) {
-  throw FileError(path.string(), what + std::generic_category().message(code));
-}
-
-/// Owns a POSIX file descriptor.
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) noexcept : value_(value) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { close(); }
-
-  int get() const noexcept { return value_; }
-  bool is_open() const noexcept { return value_ >= 0; }
-
-  /// Returns false, with errno set, if the file system reports a late error.
-  bool close() noexcept { return value_ < 0 || ::close(std::exchange(value_, -1)) == 0; }
-
- private:
-  int value_;
-};
+using vbp::detail::Descriptor;
+using vbp::detail::throw_errno;
 
 /// False, with errno set, if the data did not reach the disk; file systems that know no such operation pass.
 inline bool synchronise(int descriptor) noexcept {

@@ -1,0 +1,38 @@
+#pragma once
+/// Open files of the system (POSIX), and its errors as ours.
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <unistd.h>
+
+#include "vbp/core/error.hpp"
+
+namespace vbp::detail {
+
+[[noreturn]] inline void throw_errno(const std::filesystem::path& path, const std::string& what, int code) {
+  throw FileError(path.string(), what + std::generic_category().message(code));
+}
+
+/// Owns a POSIX file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int value = -1) noexcept : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(); }
+
+  int get() const noexcept { return value_; }
+  bool is_open() const noexcept { return value_ >= 0; }
+
+  /// Returns false, with errno set, if the file system reports a late error.
+  bool close() noexcept { return value_ < 0 || ::close(std::exchange(value_, -1)) == 0; }
+
+ private:
+  int value_;
+};
+
+}  // namespace vbp::detail
