@@ -82,13 +82,13 @@ Json key_of(const vbp::VitConfig& config, const RunOptions& run, Index batch) {
 
 /// $XDG_CACHE_HOME/vbp/latency-<hash of the key>.json, or below ~/.cache; nothing where there is neither.
 fs::path cache_file(const Json& key) {
-  const auto folder_of = [](const char* variable) {
+  const auto path_in = [](const char* variable) {
     const char* const text = std::getenv(variable);
     return fs::path(text == nullptr ? "" : text);
   };
-  fs::path folder = folder_of("XDG_CACHE_HOME");
+  fs::path folder = path_in("XDG_CACHE_HOME");
   // What is relative shall be ignored, says the XDG Base Directory Specification.
-  if (!folder.is_absolute()) folder = folder_of("HOME") / ".cache";
+  if (!folder.is_absolute()) folder = path_in("HOME") / ".cache";
   if (!folder.is_absolute()) return {};
   const std::string text = key.dump();
   const auto hash = vbp::io::hash_bytes(std::as_bytes(std::span(text)));

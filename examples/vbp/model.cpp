@@ -83,6 +83,17 @@ Checkpoint any_family(vbp::Checkpoint<M> checkpoint) {
   return around<Model>(checkpoint, std::move(model));
 }
 
+template <class Mlp, class M>
+std::vector<Mlp*> pointers(M& model) {
+  std::vector<Mlp*> mlps;
+  std::visit(
+      [&](auto& of) {
+        for (auto& block : of.blocks) mlps.push_back(&block);
+      },
+      model);
+  return mlps;
+}
+
 }  // namespace
 
 Facts facts_of(const Model& model) {
@@ -154,23 +165,11 @@ const Vit& vit_of(const Model& model) {
 }
 
 std::vector<vbp::FeedForward<float>*> mlps_of(Model& model) {
-  std::vector<vbp::FeedForward<float>*> mlps;
-  std::visit(
-      [&](auto& of) {
-        for (auto& block : of.blocks) mlps.push_back(&block);
-      },
-      model);
-  return mlps;
+  return pointers<vbp::FeedForward<float>>(model);
 }
 
 std::vector<const vbp::FeedForward<float>*> mlps_of(const Model& model) {
-  std::vector<const vbp::FeedForward<float>*> mlps;
-  std::visit(
-      [&](const auto& of) {
-        for (const auto& block : of.blocks) mlps.push_back(&block);
-      },
-      model);
-  return mlps;
+  return pointers<const vbp::FeedForward<float>>(model);
 }
 
 vbp::Matrix<double> landing_weight(const Model& model, std::size_t block) {

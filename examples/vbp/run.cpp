@@ -230,8 +230,8 @@ Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
   }
   layout.store_covariances = all + work > limit;
   // As it enters the first block there is a third.
-  const std::int64_t streams = vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) / 2 * 3 +
-                               vbp::stream_bytes(images, next) / 2;
+  const std::int64_t streams =
+      3 * vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) + vbp::stream_bytes(images, next);
   layout.store_streams = layout.store_covariances || all + work + streams > limit;
   if (!layout.store_covariances) return layout;
   layout.groups = {0};
@@ -250,7 +250,7 @@ Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
 }  // namespace
 
 Json CalibrationRun::memory() const {
-  std::int64_t in_files = start.folder().empty() ? 0 : vbp::stream_bytes(start.rows(), start.cols()) / 2 * 3;
+  std::int64_t in_files = start.folder().empty() ? 0 : 3 * vbp::stream_bytes(start.rows(), start.cols());
   for (const auto& covariance : stored) in_files += covariance.bytes();
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }

@@ -222,7 +222,8 @@ void run(SweepOptions options) {
                   {.covariances = true,
                    .start = true,
                    .gradient = labelled,
-                   .room = {options.room.bytes, folder_of(outputs[options.json.file.empty() ? 0 : 1])}});
+                   .room = {options.room.bytes,
+                            folder_of(options.json.file.empty() ? options.out : options.json.file)}});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
     try {
       SweepRun(options, dense, evaluation, sweep)(calibration, trials);

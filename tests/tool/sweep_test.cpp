@@ -36,12 +36,6 @@ struct Sweeping : Workplace {
   }
 };
 
-/// The reports without what differs from run to run.
-json without_times(json report) {
-  for (json& row : report["rows"]) row.erase("latency_ms"), row.erase("dense_latency_ms");
-  return report;
-}
-
 const json& row_of(const json& report, double rate, const std::string& criterion,
                    const std::string& compensation) {
   for (const json& row : report["rows"]) {
@@ -97,11 +91,7 @@ TEST_CASE("a sweep by snip takes the labels of its calibration images, and says 
           "[sweep]") {
   const Workplace at;
   const fs::path labelled = at / "labelled";
-  for (const auto& label : fs::directory_iterator(at.data)) {
-    fs::create_directories(labelled / label.path().filename());
-    const fs::path moved = fs::directory_iterator(label)->path();
-    fs::rename(moved, labelled / label.path().filename() / moved.filename());
-  }
+  at.deal_one_of_each_class(labelled);
   const auto sweep = [&](const fs::path& calibration) {
     return run_tool("sweep", at.model, "--calibrate", calibration, "--evaluate", at.data, "--rates", "0.5",
                     "--criteria", "snip", "--compensations", "mean-shift", "--json", at / "sweep.json");

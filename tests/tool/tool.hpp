@@ -194,6 +194,21 @@ struct Workplace {
   }
 
   fs::path operator/(const fs::path& name) const { return folder / name; }
+
+  /// Moves one picture of each class to a folder of as many classes.
+  void deal_one_of_each_class(const fs::path& to) const {
+    for (const auto& label : fs::directory_iterator(data)) {
+      fs::create_directories(to / label.path().filename());
+      const fs::path moved = fs::directory_iterator(label)->path();
+      fs::rename(moved, to / label.path().filename() / moved.filename());
+    }
+  }
 };
+
+/// A sweep's report without what differs from run to run.
+inline json without_times(json report) {
+  for (json& row : report["rows"]) row.erase("latency_ms"), row.erase("dense_latency_ms");
+  return report;
+}
 
 }  // namespace vbp_test

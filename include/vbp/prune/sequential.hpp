@@ -60,9 +60,10 @@ struct SequentialStep {
   int first_layer_steps = 0;
 };
 
-/// Bytes of the two residual streams of a walk, in memory or in files.
+/// Bytes of a residual stream; a walk keeps two, the dense network's and the pruned one's, in memory or in
+/// files.
 inline std::int64_t stream_bytes(Index rows, Index width) {
-  return 2 * static_cast<std::int64_t>(rows) * width * static_cast<std::int64_t>(sizeof(float));
+  return static_cast<std::int64_t>(rows) * width * static_cast<std::int64_t>(sizeof(float));
 }
 
 /// Bytes of memory, about, that ranking a block or fitting its step takes beside the streams: eight matrices
