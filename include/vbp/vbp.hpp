@@ -32,6 +32,7 @@
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/attention_backward.hpp"
 #include "vbp/kernels/depthwise.hpp"
+#include "vbp/kernels/depthwise_backward.hpp"
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/layer_norm_backward.hpp"

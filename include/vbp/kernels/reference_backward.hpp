@@ -60,6 +60,34 @@ void layer_norm_backward(const T* x, const T* gradient, Index rows, Index column
   }
 }
 
+/// As depthwise_7x7_input_gradient and depthwise_7x7_weight_gradient of depthwise_backward.hpp together,
+/// without scratch and threads: every product of the convolution once more.
+template <class T>
+void depthwise_7x7_backward(const T* x, const T* gradient, Index images, Index height, Index width,
+                            Index channels, const T* weight, T* input_gradient, T* weight_gradient,
+                            T* bias_gradient) {
+  std::fill_n(input_gradient, images * height * width * channels, T(0));
+  std::fill_n(weight_gradient, 49 * channels, T(0));
+  std::fill_n(bias_gradient, channels, T(0));
+  for (Index pixel = 0; pixel < images * height * width; ++pixel) {
+    const Index row = pixel / width % height;
+    const Index column = pixel % width;
+    for (Index channel = 0; channel < channels; ++channel) {
+      const T given = gradient[pixel * channels + channel];
+      bias_gradient[channel] += given;
+      for (Index tap = 0; tap < 49; ++tap) {
+        const Index down = tap / 7 - 3;
+        const Index across = tap % 7 - 3;
+        if (row + down < 0 || row + down >= height || column + across < 0 || column + across >= width)
+          continue;
+        const Index seen = (pixel + down * width + across) * channels + channel;
+        input_gradient[seen] += given * weight[tap * channels + channel];
+        weight_gradient[tap * channels + channel] += given * x[seen];
+      }
+    }
+  }
+}
+
 /// As attention_backward of attention_backward.hpp, without threads.
 template <class T>
 void attention_backward(const T* qkv, const T* gradient, Index images, Index tokens, Index heads,

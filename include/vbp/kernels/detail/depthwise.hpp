@@ -15,7 +15,7 @@ struct DepthwiseOperands {
   std::ptrdiff_t width = 0;
   std::ptrdiff_t channels = 0;
   const T* weight = nullptr;  ///< [7 * 7, channels]
-  const T* bias = nullptr;    ///< [channels]
+  const T* bias = nullptr;    ///< [channels], or null for none
   T* out = nullptr;
   std::ptrdiff_t out_stride = 0;
 };
@@ -40,7 +40,8 @@ template <class Arch, class T, std::ptrdiff_t Pixels>
   using B = Batch<Arch, T>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   B sums[Pixels];
-  unrolled<Pixels>([&](auto i) { sums[i] = B::load_unaligned(of.bias + channel); });
+  const B bias = of.bias == nullptr ? B(T(0)) : B::load_unaligned(of.bias + channel);
+  unrolled<Pixels>([&](auto i) { sums[i] = bias; });
   const DepthwiseTaps taps = depthwise_taps<Arch>(row, of.height);
   for (std::ptrdiff_t tap = taps.begin; tap < taps.end; ++tap) {
     const T* const line = of.x + ((row + tap - 3) * of.width + column - 3) * of.x_stride + channel;
@@ -83,7 +84,7 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
       for (std::ptrdiff_t column = 0; column < of.width; ++column) {
         const DepthwiseTaps across = depthwise_taps<Arch>(column, of.width);
         for (std::ptrdiff_t channel = first_channel; channel < last_channel; ++channel) {
-          T sum = of.bias[channel];
+          T sum = of.bias == nullptr ? T(0) : of.bias[channel];
           for (std::ptrdiff_t i = down.begin; i < down.end; ++i) {
             for (std::ptrdiff_t j = across.begin; j < across.end; ++j) {
               sum += of.x[((row + i - 3) * of.width + column + j - 3) * of.x_stride + channel] *

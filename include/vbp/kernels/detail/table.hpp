@@ -6,6 +6,7 @@
 #include "vbp/kernels/detail/attention.hpp"
 #include "vbp/kernels/detail/attention_backward.hpp"
 #include "vbp/kernels/detail/depthwise.hpp"
+#include "vbp/kernels/detail/depthwise_backward.hpp"
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/layer_norm.hpp"
 #include "vbp/kernels/detail/layer_norm_backward.hpp"
@@ -44,6 +45,7 @@ struct KernelTable {
   decltype(&detail::gelu_backward<xsimd::default_arch, T>) gelu_backward;
   decltype(&detail::gelu_tanh_backward<xsimd::default_arch, T>) gelu_tanh_backward;
   decltype(&detail::layer_norm_backward<xsimd::default_arch, T>) layer_norm_backward;
+  decltype(&detail::depthwise_7x7_weight_gradient<xsimd::default_arch, T>) depthwise_7x7_weight_gradient;
   decltype(&detail::attention_backward_scratch_elements<xsimd::default_arch, T>)
       attention_backward_scratch_elements;
   decltype(&detail::attention_head_backward<xsimd::default_arch, T>) attention_head_backward;
@@ -81,6 +83,7 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .gelu_backward = &gelu_backward<Arch, T>,
           .gelu_tanh_backward = &gelu_tanh_backward<Arch, T>,
           .layer_norm_backward = &layer_norm_backward<Arch, T>,
+          .depthwise_7x7_weight_gradient = &depthwise_7x7_weight_gradient<Arch, T>,
           .attention_backward_scratch_elements = &attention_backward_scratch_elements<Arch, T>,
           .attention_head_backward = &attention_head_backward<Arch, T>,
           .transpose = &transpose<Arch, T>,
