@@ -226,8 +226,8 @@ struct CalibrationRun {
   Skipped skipped;
   /// The residual stream of the images that enters the first block, where it was asked for.
   vbp::StoredMatrix<float> start = {};
-  /// Of the mean cross-entropy of the images' labels, where it was asked for.
-  std::optional<vbp::VisionTransformer<double>> gradient = {};
+  /// Of the mean cross-entropy of the images' labels by each block's MLP, where it was asked for.
+  std::vector<vbp::FeedForward<double>> gradient = {};
 
   /// Of a block; read from its file where it is in one.
   vbp::Covariance<float> covariance(std::size_t block) const {

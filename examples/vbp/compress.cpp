@@ -46,9 +46,9 @@ std::vector<Ranking> Compressor::rank(const std::string& criterion, double rate)
   if (criterion == "random")
     return vbp::rankings_of(vbp::random_scores(facts_of(dense_.model).hidden_widths, 1));
   if (criterion == "snip") {
-    if (!calibration_.gradient)
+    if (calibration_.gradient.empty())
       throw vbp::ValueError("the criterion snip needs gradients of labelled images");
-    return vbp::rankings_of(vbp::snip_scores(mlps_of(dense_.model), calibration_.gradient->blocks));
+    return vbp::rankings_of(vbp::snip_scores(mlps_of(dense_.model), calibration_.gradient));
   }
   vbp::ThreadPool pool(workers());
   const auto count = static_cast<Index>(names.size());

@@ -87,7 +87,7 @@ void run(const ExplainOptions& options) {
   CalibrationRun calibration;
   Method method;
   if (options.source.statistics.empty()) {
-    method = asked.resolve(dense, true, true);
+    method = asked.resolve(true, true);
     auto images = calibration_images(options.source.calibrate, options.source.limit, {},
                                      method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
@@ -98,7 +98,7 @@ void run(const ExplainOptions& options) {
   } else {
     calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
     require_calibration_of(dense, calibration.calibration, options.source.statistics);
-    method = asked.resolve(dense, false, !calibration.calibration.covariances.empty());
+    method = asked.resolve(false, !calibration.calibration.covariances.empty());
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();

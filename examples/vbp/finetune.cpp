@@ -15,7 +15,6 @@ struct FinetuneOptions {
 
 void run(FinetuneOptions options) {
   Checkpoint student = load(options.model);
-  require_trainable(student, "vbp finetune");
   student.require_complete();
   std::optional<Checkpoint> teacher;
   std::vector<std::filesystem::path> inputs = files_of(options.model);
@@ -25,10 +24,14 @@ void run(FinetuneOptions options) {
     // The teacher sees what the student sees.
     ModelOptions files;
     files.file = options.teacher;
-    files.image_size = vit_of(student.model).config.image_size;
+    files.image_size = student.preprocessing.image_size;
     teacher = load(files);
-    require_trainable(*teacher, "vbp finetune");
     teacher->require_complete();
+    const std::string family = facts_of(student.model).family, other = facts_of(teacher->model).family;
+    if (other != family) {
+      throw vbp::FileError(options.teacher,
+                           "is a " + other + "; the teacher of a " + family + " must be one");
+    }
     if (teacher->preprocessing.mean != student.preprocessing.mean ||
         teacher->preprocessing.std != student.preprocessing.std) {
       throw vbp::FileError(options.teacher, "wants images of another mean or deviation than the student");

@@ -78,7 +78,7 @@ void CalibrationOptions::require() const {
   }
 }
 
-Method MethodOptions::resolve(const Checkpoint& dense, bool images, bool covariances) const {
+Method MethodOptions::resolve(bool images, bool covariances) const {
   Method result;
   if (!method.empty()) {
     result = named.at(method);
@@ -89,7 +89,6 @@ Method MethodOptions::resolve(const Checkpoint& dense, bool images, bool covaria
                           : covariances         ? "refit"
                                                 : "mean-shift";
   }
-  if (result.needs_labels()) require_trainable(dense, "the criterion " + result.criterion);
   if (result.needs_labels() && !images) {
     throw vbp::ValueError("the criterion " + result.criterion +
                           " needs the gradients of labelled images: give --calibrate DIR, one sub-folder a "

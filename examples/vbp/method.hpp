@@ -38,8 +38,8 @@ struct MethodOptions {
 
   void add_to(CLI::App& app);
   /// What was asked for, the rest the best that the inputs allow. Throws ValueError, naming the option that
-  /// is missing, where they do not, and FileError for what the model's family cannot do.
-  Method resolve(const Checkpoint& dense, bool images, bool covariances) const;
+  /// is missing, where they do not.
+  Method resolve(bool images, bool covariances) const;
 };
 
 /// Where the hidden activations are known from: --calibrate with --limit, or --statistics.

@@ -1,12 +1,14 @@
 #include "model.hpp"
 
-#include <type_traits>
+#include <set>
 #include <utility>
 
 #include "vbp/convnext/checkpoint.hpp"
+#include "vbp/convnext/config_file.hpp"
 #include "vbp/convnext/cost.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/vit/checkpoint.hpp"
+#include "vbp/vit/config_file.hpp"
 #include "vbp/vit/cost.hpp"
 
 namespace tool {
@@ -104,6 +106,7 @@ Facts facts_of(const Model& model) {
                 .architecture = config.architecture,
                 .classes = config.classes,
                 .outputs = config.outputs(),
+                .channels = config.channels,
                 .image_elements = config.image_elements(),
                 .stream_rows = stream_rows_of(config),
                 .stream_dim = stream_dim_of(config),
@@ -149,15 +152,14 @@ void save_checkpoint(vbp::io::AtomicFile& file, const Checkpoint& checkpoint) {
   std::visit([&](const auto& model) { save(file, around(checkpoint, model)); }, checkpoint.model);
 }
 
-Checkpoint checkpoint_of(vbp::VitCheckpoint checkpoint) {
-  return any_family(std::move(checkpoint));
+Checkpoint load_config(const std::string& file, const std::map<std::string, std::string>& options) {
+  const std::set<std::string> keys = vbp::config_keys(file, options);
+  if (keys.contains("dims")) return any_family(vbp::load_convnext_config(file, options));
+  return any_family(vbp::load_vit_config(file, options));
 }
 
-void require_trainable(const Checkpoint& checkpoint, const std::string& what) {
-  if (std::holds_alternative<Vit>(checkpoint.model)) return;
-  throw vbp::FileError(checkpoint.path,
-                       "is a " + facts_of(checkpoint.model).family + "; " + what +
-                           " needs training, which exists for Vision Transformers only so far");
+void set_classes(Model& model, Index classes) {
+  std::visit([&](auto& of) { of.config.classes = classes; }, model);
 }
 
 const Vit& vit_of(const Model& model) {

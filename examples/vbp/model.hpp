@@ -37,6 +37,7 @@ struct Facts {
   std::string architecture;
   vbp::Index classes = 0;
   vbp::Index outputs = 0;         ///< features that a forward pass returns for an image
+  vbp::Index channels = 0;        ///< of an image
   vbp::Index image_elements = 0;  ///< values of an image
   vbp::Index stream_rows = 0;     ///< rows of the residual stream with which an image enters the first block
   vbp::Index stream_dim = 0;      ///< and features of each
@@ -56,11 +57,14 @@ vbp::io::Hash128 fingerprint(const Model& model);
 /// are none of the known ones, and what the family's loader throws.
 Checkpoint load_checkpoint(const std::string& file, const std::map<std::string, std::string>& options);
 void save_checkpoint(vbp::io::AtomicFile& file, const Checkpoint& checkpoint);
-Checkpoint checkpoint_of(vbp::Checkpoint<vbp::VisionTransformer<float>> checkpoint);
 
-/// Throws FileError for a family that cannot be trained, saying that `what` is not for it.
-void require_trainable(const Checkpoint& checkpoint, const std::string& what);
-/// The only family that can be trained; to be called after require_trainable.
+/// A model without weights, of the shape that a configuration file says. The family is told from the keys: a
+/// ConvNeXt has `dims`. Throws what the family's own load throws.
+Checkpoint load_config(const std::string& file, const std::map<std::string, std::string>& options);
+/// Changes the configuration alone.
+void set_classes(Model& model, vbp::Index classes);
+
+/// The only family whose blocks are all alike.
 const vbp::VisionTransformer<float>& vit_of(const Model& model);
 
 /// The MLPs of the blocks, in order.

@@ -69,7 +69,7 @@ void run(const PruneOptions& options) {
   Method method;
   std::vector<vbp::io::ImageEntry> images;
   if (options.source.statistics.empty()) {
-    method = options.method.resolve(dense, true, true);
+    method = options.method.resolve(true, true);
     images = calibration_images(options.source.calibrate, options.source.limit, evaluation,
                                 method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
@@ -79,7 +79,7 @@ void run(const PruneOptions& options) {
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
     require_disjoint(evaluation, seen);
-    method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
+    method = options.method.resolve(false, !calibration.calibration.covariances.empty());
   }
   std::optional<LatencyModel> times;
   if (!options.budget.latency.limit.empty()) times.emplace(dense.model, options.run, options.budget.latency);

@@ -7,10 +7,10 @@
 
 #include "common.hpp"
 #include "runner.hpp"
+#include "trainer.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/model/calibration.hpp"
 #include "vbp/prune/sequential.hpp"
-#include "vbp/train/mean_gradient.hpp"
 
 namespace tool {
 
@@ -282,9 +282,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
   };
   if (gather.covariances && !begun) open_group(0);
   const auto runner = make_runner(checkpoint.model, options.threads);
-  std::optional<vbp::MeanGradient> gradient;
-  if (gather.gradient)
-    gradient.emplace(vit_of(checkpoint.model), vbp::BackpropagationOptions{.threads = options.threads});
+  const auto gradient = gather.gradient ? make_mean_gradient(checkpoint.model, options.threads) : nullptr;
   const auto begin = std::chrono::steady_clock::now();
 
   // Goes over the images; each batch goes to see(batch, rows), its images that were not seen before.
@@ -347,7 +345,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
   }
   // Images that were left out leave their rows unused.
   run.start.truncate(run.images * facts.stream_rows);
-  if (gradient && run.images > 0) run.gradient = gradient->gradient();
+  if (gradient && run.images > 0) run.gradient = gradient->mlps();
   run.seconds = seconds_since(begin);
   if (run.complete && run.calibration.images.empty()) fail_without_images(run.skipped.failures);
   return run;

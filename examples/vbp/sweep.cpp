@@ -188,7 +188,6 @@ void run(SweepOptions options) {
   dense.require_complete();
   const auto evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
   const bool labelled = std::any_of(options.criteria.begin(), options.criteria.end(), needs_labels);
-  if (labelled) require_trainable(dense, "the criterion snip");
   auto images = calibration_images(options.calibrate, options.limit, evaluation, labelled ? &dense : nullptr);
   require_not_read(outputs, paths_of(evaluation));
   require_not_read(outputs, paths_of(images));

@@ -1,9 +1,10 @@
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
+#include "trainer.hpp"
 #include "training.hpp"
-#include "vbp/train/initialise.hpp"
-#include "vbp/vit/config_file.hpp"
 
 namespace tool {
 
@@ -12,7 +13,7 @@ namespace {
 struct TrainOptions {
   std::string config;
   std::vector<std::string> settings;
-  double layer_scale = 1e-5;
+  std::optional<double> layer_scale;
   TrainCommand command;
 };
 
@@ -26,16 +27,17 @@ std::vector<std::string> class_folders(const std::string& data) {
 }
 
 void run(const TrainOptions& options) {
-  vbp::VitCheckpoint student = vbp::load_vit_config(options.config, parse_settings(options.settings));
-  vbp::VitConfig& config = student.model.config;
-  if (config.channels != 3) throw vbp::FileError(options.config, "image files have 3 channels");
-  if (config.classes == 0) {
+  Checkpoint student = load_config(options.config, parse_settings(options.settings));
+  const Facts facts = facts_of(student.model);
+  if (facts.channels != 3) throw vbp::FileError(options.config, "image files have 3 channels");
+  if (facts.classes == 0) {
     student.class_names = class_folders(options.command.data);
-    config.classes = static_cast<vbp::Index>(student.class_names.size());
-    if (config.classes == 0) throw vbp::FileError(options.command.data, "has no sub-folders, one a class");
+    if (student.class_names.empty())
+      throw vbp::FileError(options.command.data, "has no sub-folders, one a class");
+    set_classes(student.model, static_cast<vbp::Index>(student.class_names.size()));
   }
-  student.model = vbp::initialise_vit<float>(config, options.command.training.seed, options.layer_scale);
-  run_training(checkpoint_of(std::move(student)), std::nullopt, options.command, {options.config});
+  initialise(student.model, options.command.training.seed, options.layer_scale);
+  run_training(std::move(student), std::nullopt, options.command, {options.config});
 }
 
 }  // namespace
@@ -52,17 +54,19 @@ void add_train(CLI::App& app) {
   options->command.augmentation = {.min_area = 0.35, .flip = 0.5};
   command
       .add_option("--config", options->config,
-                  "the network's shape, a JSON object: image_size, patch_size, dim, depth, num_heads, ...")
+                  "the network's shape, a JSON object: image_size, patch_size, dim, depth, num_heads, ...; "
+                  "with dims and depths a ConvNeXt's")
       ->required()
       ->check(not_empty)
       ->type_name("FILE");
   command.add_option("--set", options->settings, "a value of the configuration, before the file's")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  command.add_option("--layer-scale", options->layer_scale, "what layer scales begin with")
+  command
+      .add_option("--layer-scale", options->layer_scale,
+                  "what layer scales begin with; default: 1e-5, of a ConvNeXt 1e-6")
       ->check(not_empty)
-      ->type_name("X")
-      ->capture_default_str();
+      ->type_name("X");
   options->command.add_to(command);
   command.callback([options] { run(*options); });
 }

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "common/chart.hpp"
-#include "vbp/vit/cost.hpp"
+#include "trainer.hpp"
 
 namespace tool {
 
@@ -266,9 +266,8 @@ void show_memory(const Checkpoint& student, const std::optional<Checkpoint>& tea
   const auto row = [&](const char* what, double kept, double recomputed) {
     table.add({what, megabytes(kept), megabytes(recomputed)});
   };
-  const vbp::VitConfig& config = vit_of(student.model).config;
-  const auto kept = static_cast<double>(vbp::activation_bytes<float>(config, t.batch, false));
-  const auto recomputed = static_cast<double>(vbp::activation_bytes<float>(config, t.batch, true));
+  const auto kept = static_cast<double>(activation_bytes(student.model, t.batch, false));
+  const auto recomputed = static_cast<double>(activation_bytes(student.model, t.batch, true));
   const double fixed_part = (copies + 2.0) * weights + teacher_weights;
   row("weights and gradients", copies * weights, copies * weights);
   row("the optimiser's two means", 2.0 * weights, 2.0 * weights);
@@ -305,8 +304,8 @@ class Run {
       validation_content_ = contents_of(validation_);
     }
     settings_ = settings_of(command, checkpoint_, teacher, images_);
-    trainer_.emplace(vit_of(checkpoint_.model), teacher ? &vit_of(teacher->model) : nullptr, command.training,
-                     static_cast<Index>(images_.size()));
+    trainer_ = make_trainer(checkpoint_.model, teacher ? &teacher->model : nullptr, command.training,
+                            static_cast<Index>(images_.size()));
     std::uintmax_t log_bytes = 0;
     if (command.resume) {
       if (!fs::exists(files.state)) {
@@ -489,7 +488,7 @@ class Run {
   std::vector<vbp::io::ImageEntry> images_, validation_;
   std::unordered_set<std::string> validation_content_;
   Json settings_;
-  std::optional<vbp::Trainer> trainer_;
+  std::unique_ptr<Trainer> trainer_;
   std::optional<Log> log_;
   std::unique_ptr<ProgressBar> bar_;
   std::vector<vbp::io::ImageFailure> failures_;

@@ -35,7 +35,7 @@ struct TrainCommand {
   void add_distillation_to(CLI::App& app);
 };
 
-/// Trains `student`, a Vision Transformer, by `teacher` where there is one, and writes it; `inputs` are files
+/// Trains `student` by `teacher`, of the same family, where there is one, and writes it; `inputs` are files
 /// that must not be overwritten. With --memory it only says what the run would take.
 void run_training(Checkpoint student, const std::optional<Checkpoint>& teacher, const TrainCommand& command,
                   const std::vector<std::filesystem::path>& inputs);

@@ -1,7 +1,9 @@
-"""Golden values for training: gradients of the tiny networks of make_vit.py, and ten steps of AdamW.
+"""Golden values for training: gradients of the tiny networks of the other scripts, and ten steps of AdamW.
 
 train/NAME.gradients.safetensors holds `inputs` [4, channels, size, size], `labels` [4] and, computed by PyTorch
 in float32, `loss`, the mean cross-entropy, and `gradient.PARAMETER` for every parameter of vit/NAME.safetensors.
+train/convnext_NAME.gradients.safetensors has the same of convnext/NAME.safetensors but the inputs, which are those of
+convnext/NAME.expected.safetensors.
 train/steps.safetensors holds ten steps of the network `layer_scale` on one batch, taught by `plain`: `inputs`,
 `labels`, `losses` [10] before each step, `norms` [10] of the gradient before clipping, and
 `weights.PARAMETER` after the last. The loss is alpha * cross-entropy with label smoothing + beta * T^2 *
@@ -14,13 +16,14 @@ import json
 import math
 from pathlib import Path
 
+import make_convnext
 import torch
 import torch.nn.functional as F
 from common import HERE, draw_inputs, save_tensors
 from make_vit import VARIANTS, build
 from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 NAMES = [
     "plain",
@@ -61,17 +64,28 @@ def draw_labels(count: int, classes: int) -> Tensor:
     return torch.arange(count) * 3 % classes
 
 
-def make_gradients(name: str, out: Path) -> None:
-    """One forward and backward pass."""
-    model = load(name)
-    inputs = draw_inputs(model.patch_embed.img_size[0], seed=7, count=4)
-    labels = draw_labels(4, model.num_classes)
+def differentiate(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """One forward and backward pass: labels, loss and gradients."""
+    labels = draw_labels(len(inputs), model.num_classes)
     loss = F.cross_entropy(model(inputs), labels)
     loss.backward()
-    tensors = {"inputs": inputs, "labels": labels, "loss": loss.reshape(1)}
-    for parameter_name, parameter in model.named_parameters():
-        tensors[f"gradient.{parameter_name}"] = parameter.grad
-    save_tensors(out / f"{name}.gradients.safetensors", tensors)
+    gradients = {f"gradient.{name}": parameter.grad for name, parameter in model.named_parameters()}
+    return {"labels": labels, "loss": loss.reshape(1)} | gradients
+
+
+def make_gradients(name: str, out: Path) -> None:
+    """Those of a Vision Transformer."""
+    model = load(name)
+    inputs = draw_inputs(model.patch_embed.img_size[0], seed=7, count=4)
+    save_tensors(out / f"{name}.gradients.safetensors", {"inputs": inputs} | differentiate(model, inputs))
+
+
+def make_convnext_gradients(variant: make_convnext.Variant, out: Path) -> None:
+    """Those of a ConvNeXt."""
+    model = make_convnext.build(variant).float()
+    model.load_state_dict(load_file(HERE / "convnext" / f"{variant.name}.safetensors"))
+    inputs = load_file(HERE / "convnext" / f"{variant.name}.expected.safetensors")["inputs"]
+    save_tensors(out / f"convnext_{variant.name}.gradients.safetensors", differentiate(model, inputs))
 
 
 def has_decay(name: str, parameter: Tensor) -> bool:
@@ -133,6 +147,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in NAMES:
         make_gradients(name, out)
+    for variant in make_convnext.VARIANTS:
+        make_convnext_gradients(variant, out)
     make_steps(out)
 
 

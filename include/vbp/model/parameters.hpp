@@ -24,6 +24,14 @@ void set_parameters_zero(Model& model) {
   });
 }
 
+/// A model of the same shape with every parameter zero: a gradient, a sum, a mean.
+template <class Model>
+Model zeros_like(const Model& model) {
+  Model zeros = model;
+  set_parameters_zero(zeros);
+  return zeros;
+}
+
 /// Throws ShapeError or ValueError, naming the parameter, unless every one has the shape that the model's
 /// configuration asks for and is finite.
 template <class Model>

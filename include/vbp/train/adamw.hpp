@@ -1,5 +1,5 @@
 #pragma once
-/// AdamW over the parameters of a Vision Transformer (Loshchilov and Hutter 2019).
+/// AdamW over the parameters of a model (Loshchilov and Hutter 2019).
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/adamw.hpp"
 #include "vbp/kernels/norm.hpp"
-#include "vbp/vit/model.hpp"
+#include "vbp/model/parameters.hpp"
 
 namespace vbp {
 
@@ -40,33 +40,50 @@ struct AdamWOptions {
 
 namespace detail {
 
-/// Whether weight decay applies: to the matrices of linear layers alone. `name` is timm's.
+/// Whether weight decay applies: to the matrices of linear layers and convolutions alone, not to tables of
+/// positions and tokens. `name` is timm's.
 inline bool has_weight_decay(const std::string& name, bool is_vector) {
-  return !is_vector && name != "pos_embed" && name != "reg_token";
+  return !is_vector && name.ends_with(".weight");
 }
 
-/// Blocks between a parameter and the head, for layer-wise decay (Clark et al. 2020): 0 for head and final
-/// norms, depth + 1 for the embedding.
-inline Index layers_above(const std::string& name, Index depth) {
-  if (name.starts_with("blocks.")) return depth - std::stoll(name.substr(7));
-  const bool is_output =
-      name.starts_with("norm.") || name.starts_with("fc_norm.") || name.starts_with("head");
-  return is_output ? 0 : depth + 1;
+/// Blocks between each parameter and the head, for layer-wise decay (Clark et al. 2020): 0 behind the last
+/// block, depth + 1 before the first. What lies between two blocks counts with the one that follows.
+template <class Model>
+std::vector<Index> layers_above(const Model& model) {
+  const std::vector<std::string> blocks = block_names(model.config);
+  const auto depth = static_cast<Index>(blocks.size());
+  std::vector<Index> layers;
+  Index block = -1;
+  bool inside = false;  // the block, and not before it
+  for_each_parameter(model, [&](const std::string& name, const auto&, Index, Index) {
+    const auto is_of = [&](Index b) {
+      return b >= 0 && b < depth && name.starts_with(blocks[static_cast<std::size_t>(b)] + ".");
+    };
+    if (is_of(block)) {
+      inside = true;
+    } else if (is_of(block + 1) || inside) {
+      inside = is_of(++block);
+    }
+    layers.push_back(depth - block);
+  });
+  return layers;
 }
 
 }  // namespace detail
 
 /// The optimiser of one model. It refers to model and gradient, whose matrices must not be resized. Its
 /// result does not depend on the number of threads.
-template <class T>
+template <class Model>
 class AdamW {
  public:
+  using Scalar = typename Model::Scalar;
+
   /// Both running means begin at zero. Throws ValueError for options out of range.
-  AdamW(VisionTransformer<T>& model, const VisionTransformer<T>& gradient, const AdamWOptions& options)
-      : options_(options), first_(make_vit<T>(model.config)), second_(make_vit<T>(model.config)) {
+  AdamW(Model& model, const Model& gradient, const AdamWOptions& options)
+      : options_(options), first_(zeros_like(model)), second_(zeros_like(model)) {
     options.validate();
-    std::vector<const T*> gradients;
-    std::vector<T*> firsts, seconds;
+    std::vector<const Scalar*> gradients;
+    std::vector<Scalar*> firsts, seconds;
     const auto collect = [](auto& from, auto& to) {
       for_each_parameter(
           from, [&](const std::string&, auto& values, Index, Index) { to.push_back(values.data()); });
@@ -75,12 +92,11 @@ class AdamW {
     collect(first_, firsts);
     collect(second_, seconds);
     std::size_t next = 0;
-    const Index depth = model.config.depth();
+    const std::vector<Index> layers = detail::layers_above(model);
     for_each_parameter(model, [&](const std::string& name, auto& values, Index rows, Index cols) {
       constexpr bool is_vector = std::remove_reference_t<decltype(values)>::IsVectorAtCompileTime;
       const double decay = detail::has_weight_decay(name, is_vector) ? options.weight_decay : 0.0;
-      const double rate =
-          std::pow(options.layer_decay, static_cast<double>(detail::layers_above(name, depth)));
+      const double rate = std::pow(options.layer_decay, static_cast<double>(layers[next]));
       for (Index begin = 0; begin < rows * cols; begin += kPiece) {
         pieces_.push_back({gradients[next] + begin, firsts[next] + begin, seconds[next] + begin,
                            values.data() + begin, std::min(kPiece, rows * cols - begin), decay, rate});
@@ -108,48 +124,48 @@ class AdamW {
   void step(double learning_rate, double gradient_norm, ThreadPool& pool) {
     ++steps_;
     const double count = static_cast<double>(steps_);
-    kernels::AdamWStep<T> all{};
-    all.gradient_scale = T(1);
+    kernels::AdamWStep<Scalar> all{};
+    all.gradient_scale = Scalar(1);
     if (options_.clip_norm > 0.0) {
       // PyTorch's clip_grad_norm_ has the same term against a division by zero.
-      all.gradient_scale = static_cast<T>(std::min(1.0, options_.clip_norm / (gradient_norm + 1e-6)));
+      all.gradient_scale = static_cast<Scalar>(std::min(1.0, options_.clip_norm / (gradient_norm + 1e-6)));
     }
-    all.beta1 = static_cast<T>(options_.beta1);
-    all.beta2 = static_cast<T>(options_.beta2);
-    all.second_correction = static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, count)));
-    all.epsilon = static_cast<T>(options_.epsilon);
+    all.beta1 = static_cast<Scalar>(options_.beta1);
+    all.beta2 = static_cast<Scalar>(options_.beta2);
+    all.second_correction = static_cast<Scalar>(1.0 / std::sqrt(1.0 - std::pow(options_.beta2, count)));
+    all.epsilon = static_cast<Scalar>(options_.epsilon);
     const double first_correction = 1.0 / (1.0 - std::pow(options_.beta1, count));
     pool.parallel_for(static_cast<Index>(pieces_.size()), [&](Index i) {
       const Piece& piece = pieces_[static_cast<std::size_t>(i)];
       const double rate = learning_rate * piece.rate;
-      kernels::AdamWStep<T> own = all;
-      own.step_size = static_cast<T>(rate * first_correction);
-      own.decay_factor = static_cast<T>(1.0 - rate * piece.decay);
+      kernels::AdamWStep<Scalar> own = all;
+      own.step_size = static_cast<Scalar>(rate * first_correction);
+      own.decay_factor = static_cast<Scalar>(1.0 - rate * piece.decay);
       kernels::adamw_update(piece.gradient, piece.size, own, piece.first, piece.second, piece.values);
     });
   }
 
   /// The state, to be saved and restored: steps taken and the running means, shaped like the model.
   std::int64_t& steps() noexcept { return steps_; }
-  VisionTransformer<T>& first() noexcept { return first_; }
-  VisionTransformer<T>& second() noexcept { return second_; }
+  Model& first() noexcept { return first_; }
+  Model& second() noexcept { return second_; }
 
  private:
   // Values that one task takes; the norm is summed piece by piece, so its rounding depends on this alone.
   static constexpr Index kPiece = 16384;
 
   struct Piece {
-    const T* gradient;
-    T* first;
-    T* second;
-    T* values;
+    const Scalar* gradient;
+    Scalar* first;
+    Scalar* second;
+    Scalar* values;
     Index size;
     double decay;
     double rate;  ///< factor of the learning rate
   };
 
   AdamWOptions options_;
-  VisionTransformer<T> first_, second_;
+  Model first_, second_;
   std::int64_t steps_ = 0;
   std::vector<Piece> pieces_;
   std::vector<double> square_sums_;

@@ -7,6 +7,8 @@
 #include <string>
 #include <type_traits>
 
+#include "vbp/convnext/config.hpp"
+#include "vbp/convnext/model.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/vit/config.hpp"
@@ -40,6 +42,25 @@ VisionTransformer<T> initialise_vit(const VitConfig& config, std::uint64_t seed,
                !std::remove_reference_t<decltype(values)>::IsVectorAtCompileTime) {
       const double bound = std::sqrt(6.0 / static_cast<double>(rows + cols));
       draw([&] { return bound * (2.0 * random.uniform() - 1.0); });
+    }
+  });
+  return model;
+}
+
+/// A model of this shape with weights as in timm's ConvNeXt (Liu et al. 2022): linear layers and convolutions
+/// normal with deviation 0.02 (their truncation at 100 deviations never happens), biases zero, layer scales
+/// `layer_scale`. The same seed gives the same model. Throws ValueError if the configuration is impossible.
+template <class T>
+ConvNext<T> initialise_convnext(const ConvNextConfig& config, std::uint64_t seed, double layer_scale = 1e-6) {
+  ConvNext<T> model = make_convnext<T>(config);
+  Random random(seed);
+  for_each_parameter(model, [&](const std::string& name, auto& values, Index rows, Index cols) {
+    if (name.ends_with(".gamma")) {
+      values.setConstant(static_cast<T>(layer_scale));
+    } else if (!std::remove_reference_t<decltype(values)>::IsVectorAtCompileTime) {
+      std::generate_n(values.data(), rows * cols, [&] { return static_cast<T>(0.02 * random.normal()); });
+    } else if (name.ends_with(".weight")) {
+      values.setOnes();
     }
   });
   return model;

@@ -8,14 +8,15 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/activation_backward.hpp"
+#include "vbp/kernels/depthwise.hpp"
+#include "vbp/kernels/depthwise_backward.hpp"
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/layer_norm.hpp"
 #include "vbp/kernels/layer_norm_backward.hpp"
 #include "vbp/kernels/weight_gradient.hpp"
 #include "vbp/kernels/workspace.hpp"
+#include "vbp/model/execution.hpp"
 #include "vbp/model/layers.hpp"
-#include "vbp/vit/config.hpp"
-#include "vbp/vit/model.hpp"
 
 namespace vbp {
 
@@ -36,13 +37,29 @@ struct LayerContext {
 
   Index bytes() const noexcept {
     return workspace.bytes() + packed.bytes() + weight_gradient.bytes() +
-           partial.size() * static_cast<Index>(sizeof(T));
+           (partial.size() + kernels.size()) * static_cast<Index>(sizeof(T));
   }
 
   kernels::Workspace<T> workspace;
   kernels::PackedWeight<T> packed;
   kernels::WeightGradient<T> weight_gradient;
-  AlignedBuffer<T> partial;  ///< sums of layer norms
+  AlignedBuffer<T> partial;  ///< sums of layer norms and depthwise convolutions
+  AlignedBuffer<T> kernels;  ///< of a depthwise convolution, as its own kernels read and write them
+};
+
+/// What one block after the other needs for itself on its way back.
+template <class T>
+struct Temporaries {
+  T* stream = nullptr;                      ///< [rows, dim]: the gradient by the residual stream
+  T *normal = nullptr, *branch = nullptr;   ///< like it
+  T *wide = nullptr, *activated = nullptr;  ///< [rows, the widest layer], [rows, the widest hidden]
+
+  /// The elements of each, out of detail::Arena.
+  void take(Index stream_elements, Index wide_elements, Index hidden_elements, auto& arena) {
+    for (T** at : {&stream, &normal, &branch}) *at = arena.take(stream_elements);
+    wide = arena.take(wide_elements);
+    activated = arena.take(hidden_elements);
+  }
 };
 
 // ---- y = x W^T + b ----
@@ -92,6 +109,79 @@ void layer_norm_backward(const LayerNorm<T>& norm, double epsilon, const T* x, c
   kernels::layer_norm_backward(x, dy, rows, columns, norm.weight.data(), static_cast<T>(epsilon), dx,
                                gradient.weight.data(), gradient.bias.data(), context.partial.data(),
                                context.workspace);
+}
+
+// ---- y = the 7x7 convolution of each channel by itself, of square maps [images * side * side, dim] ----
+
+template <class T>
+void depthwise_forward(const Linear<T>& layer, const T* x, Index images, Index side, T* y,
+                       LayerContext<T>& context) {
+  const Index dim = layer.weight.rows();
+  context.kernels.reserve(49 * dim);
+  Eigen::Map<Matrix<T>>(context.kernels.data(), 49, dim) = layer.weight.transpose();
+  kernels::depthwise_7x7(x, dim, images, side, side, dim, context.kernels.data(), layer.bias.data(), y, dim,
+                         context.workspace);
+}
+
+/// Adds to dx, by way of `scratch`, which is shaped like it.
+template <class T>
+void depthwise_backward(const Linear<T>& layer, const T* x, const T* dy, Index images, Index side, T* dx,
+                        T* scratch, Linear<T>& gradient, LayerContext<T>& context) {
+  const Index dim = layer.weight.rows();
+  context.kernels.reserve(2 * 49 * dim);
+  context.partial.reserve(kernels::depthwise_7x7_weight_gradient_elements(images, side, side, dim));
+  Eigen::Map<Matrix<T>> weight(context.kernels.data(), 49, dim);
+  T* const second = context.kernels.data() + 49 * dim;
+  weight = layer.weight.transpose();
+  kernels::depthwise_7x7_input_gradient(dy, images, side, side, dim, weight.data(), second, scratch,
+                                        context.workspace);
+  context.for_rows(images * side * side, dim, [&](Index first, Index last) {
+    for (Index i = first * dim; i < last * dim; ++i) dx[i] += scratch[i];
+  });
+  kernels::depthwise_7x7_weight_gradient(x, dy, images, side, side, dim, second, gradient.bias.data(),
+                                         context.partial.data(), context.workspace);
+  gradient.weight = Eigen::Map<const Matrix<T>>(second, 49, dim).transpose();
+}
+
+// ---- y = the mean over the rows of each image ----
+
+template <class T>
+void average_forward(const T* x, Index images, Index rows, Index dim, T* y, LayerContext<T>& context) {
+  context.workspace.pool().parallel_for(
+      images, [&](Index image) { detail::average_rows(x + image * rows * dim, rows, dim, y + image * dim); });
+}
+
+template <class T>
+void average_backward(const T* dy, Index images, Index rows, Index dim, T* dx, LayerContext<T>& context) {
+  const T share = T(1) / static_cast<T>(rows);
+  context.for_rows(images * rows, dim, [&](Index first, Index last) {
+    for (Index i = first; i < last; ++i) {
+      for (Index j = 0; j < dim; ++j) dx[i * dim + j] = dy[i / rows * dim + j] * share;
+    }
+  });
+}
+
+// ---- the classification head; without one the features are what comes out ----
+
+template <class T>
+void head_forward(const Linear<T>& head, const T* features, Index images, Index dim, T* logits,
+                  LayerContext<T>& context) {
+  if (head.weight.size() == 0) {
+    std::copy_n(features, images * dim, logits);
+  } else {
+    linear_forward(head, features, images, {}, logits, context);
+  }
+}
+
+template <class T>
+void head_backward(const Linear<T>& head, const T* d_logits, const T* features, Index images, Index dim,
+                   T* d_features, Linear<T>& gradient, LayerContext<T>& context) {
+  if (head.weight.size() == 0) {
+    std::copy_n(d_logits, images * dim, d_features);
+  } else {
+    linear_backward_input(head, d_logits, images, d_features, context);
+    linear_backward_weights(d_logits, features, images, gradient, context);
+  }
 }
 
 // ---- GELU ----
@@ -159,6 +249,50 @@ void residual_backward_weights(const Linear<T>& layer, const Vector<T>& scale, c
     gradient.weight.row(i) *= scale[i];
     gradient.bias[i] *= scale[i];
   });
+}
+
+// ---- out = in + scale * fc2(gelu(fc1(norm(x)))), the MLP of a block; x and in are one in most families ----
+
+template <class T>
+struct MlpBranch {
+  const FeedForward<T>& mlp;
+  const LayerNorm<T>& norm;
+  const Vector<T>& scale;
+  double epsilon;
+  Activation activation;
+};
+
+template <class T>
+struct MlpGradient {
+  FeedForward<T>& mlp;
+  LayerNorm<T>& norm;
+  Vector<T>& scale;
+};
+
+/// `hidden` gets what enters the activation. Without an `out` nothing beyond that is computed.
+template <class T>
+void mlp_forward(const MlpBranch<T>& of, const T* x, const T* in, Index rows, T* hidden, T* out,
+                 const Temporaries<T>& at, LayerContext<T>& context) {
+  layer_norm_forward(of.norm, of.epsilon, x, rows, at.normal, context);
+  linear_forward(of.mlp.fc1, at.normal, rows, {}, hidden, context);
+  if (out == nullptr) return;
+  activation_forward(of.activation, hidden, rows, of.mlp.fc1.weight.rows(), at.activated, context);
+  residual_forward(of.mlp.fc2, of.scale, at.activated, in, rows, out, context);
+}
+
+/// Adds to dx; dout may be dx, and is the gradient by `in` as it is.
+template <class T>
+void mlp_backward(const MlpBranch<T>& of, const T* x, const T* hidden, const T* dout, Index rows, T* dx,
+                  const MlpGradient<T>& gradient, const Temporaries<T>& at, LayerContext<T>& context) {
+  T* const d_hidden = at.wide;
+  residual_backward_input(of.mlp.fc2, of.scale, dout, rows, d_hidden, at.branch, context);
+  activation_backward(of.activation, hidden, rows, of.mlp.fc1.weight.rows(), at.activated, d_hidden, context);
+  residual_backward_weights(of.mlp.fc2, of.scale, dout, at.activated, rows, gradient.mlp.fc2, gradient.scale,
+                            context);
+  layer_norm_forward(of.norm, of.epsilon, x, rows, at.normal, context);
+  linear_backward_weights(d_hidden, at.normal, rows, gradient.mlp.fc1, context);
+  linear_backward_input(of.mlp.fc1, d_hidden, rows, at.branch, context);
+  layer_norm_backward(of.norm, of.epsilon, x, at.branch, rows, dx, gradient.norm, context);
 }
 
 }  // namespace vbp

@@ -4,27 +4,32 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/parameters.hpp"
 #include "vbp/train/backpropagation.hpp"
 #include "vbp/train/loss.hpp"
-#include "vbp/vit/model.hpp"
 
 namespace vbp {
 
 /// The gradient of a model's mean cross-entropy over all images observed, summed batch by batch in double:
 /// twice the model's memory beside the batch's own. The model must outlive it and keep its weights.
+template <class Model>
 class MeanGradient {
  public:
+  /// The model in float64.
+  using Gradient = decltype(cast<double>(std::declval<const Model&>()));
+
   /// Throws ValueError for a model without a classification head.
-  explicit MeanGradient(const VisionTransformer<float>& model, const BackpropagationOptions& options = {})
-      : network_(model, options),
-        batch_(make_vit<float>(model.config)),
-        sum_(make_vit<double>(model.config)) {
-    if (model.config.classes == 0)
-      throw ValueError("a model without a classification head has no cross-entropy");
+  explicit MeanGradient(const Model& model, const BackpropagationOptions& options = {})
+      : classes_(model.config.classes),
+        network_(model, options),
+        batch_(zeros_like(model)),
+        sum_(cast<double>(batch_)) {
+    if (classes_ == 0) throw ValueError("a model without a classification head has no cross-entropy");
   }
 
   /// Adds images [n, channels * size * size] and their classes. Throws ShapeError if they do not fit, and
@@ -34,9 +39,8 @@ class MeanGradient {
     if (images.rows() != count) {
       throw ShapeError(std::to_string(images.rows()) + " images with " + std::to_string(count) + " labels");
     }
-    const Index classes = network_.config().classes;
-    set_targets(labels, classes, 0.0, targets_);
-    logits_.resize(count, classes);
+    set_targets(labels, classes_, 0.0, targets_);
+    logits_.resize(count, classes_);
     network_.forward(images, logits_.data());
     const double loss = loss_and_gradient<float>(logits_, targets_, Matrix<float>(), {}, d_logits_);
     if (!std::isfinite(loss)) throw ValueError("the loss is not finite, and so has no gradient");
@@ -51,9 +55,9 @@ class MeanGradient {
   std::int64_t images() const noexcept { return images_; }
 
   /// One value a parameter, in the shape of the model. Throws ValueError if nothing was observed.
-  VisionTransformer<double> gradient() const {
+  Gradient gradient() const {
     if (images_ == 0) throw ValueError("a mean gradient needs an image");
-    VisionTransformer<double> mean = sum_;
+    Gradient mean = sum_;
     for_each_parameter(mean, [&](const std::string&, auto& values, Index, Index) {
       values /= static_cast<double>(images_);
     });
@@ -61,9 +65,10 @@ class MeanGradient {
   }
 
  private:
-  Backpropagation<float> network_;
-  VisionTransformer<float> batch_;
-  VisionTransformer<double> sum_;
+  Index classes_;
+  Backpropagation<Model> network_;
+  Model batch_;
+  Gradient sum_;
   Matrix<float> targets_, logits_, d_logits_;
   std::int64_t images_ = 0;
 };

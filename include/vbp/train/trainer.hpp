@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,13 +19,12 @@
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/model/parameters.hpp"
 #include "vbp/train/adamw.hpp"
 #include "vbp/train/backpropagation.hpp"
 #include "vbp/train/loss.hpp"
 #include "vbp/train/mixup.hpp"
 #include "vbp/train/schedule.hpp"
-#include "vbp/vit/inference.hpp"
-#include "vbp/vit/model.hpp"
 
 namespace vbp {
 
@@ -77,15 +77,17 @@ struct TrainingProgress {
 /// Trains a model, by a teacher where there is one. Everything random is drawn from the seed, the epoch and
 /// the step, and no result depends on the number of threads, so that a run that was saved, restored and
 /// continued ends with the bits of an unbroken one.
+template <class Model>
 class Trainer {
  public:
-  /// `images` are those of an epoch; they only plan the learning rate. Throws ValueError for options out of
-  /// range or a model without a head, and ShapeError for a teacher of other images or classes.
-  Trainer(VisionTransformer<float> model, const VisionTransformer<float>* teacher,
-          const TrainingOptions& options, Index images)
+  /// The teacher is of the same family. `images` are those of an epoch; they only plan the learning rate.
+  /// Throws ValueError for options out of range or a model without a head, and ShapeError for a teacher of
+  /// other images or classes.
+  Trainer(Model model, const std::type_identity_t<Model>* teacher, const TrainingOptions& options,
+          Index images)
       : options_(checked(options)),
         model_(std::move(model)),
-        gradient_(make_vit<float>(model_.config)),
+        gradient_(zeros_like(model_)),
         network_(model_, {.threads = options.threads, .recompute = options.recompute}) {
     if (model_.config.classes == 0)
       throw ValueError("a model without a classification head cannot be trained");
@@ -109,8 +111,7 @@ class Trainer {
                  .warmup_steps = std::llround(options_.warmup_epochs * static_cast<double>(steps_per_epoch_)),
                  .total_steps = options_.epochs * steps_per_epoch_};
     schedule_.validate();
-    if (options_.accumulate > 1)
-      sum_ = std::make_unique<VisionTransformer<float>>(make_vit<float>(model_.config));
+    if (options_.accumulate > 1) sum_ = std::make_unique<Model>(gradient_);
     optimiser_.emplace(model_, sum_ ? *sum_ : gradient_, options_.optimiser);
     if (options_.average > 0.0) average_ = model_;
   }
@@ -159,7 +160,7 @@ class Trainer {
   ThreadPool& pool() noexcept { return network_.pool(); }
 
   /// The weights to be used: the moving average where one is kept.
-  const VisionTransformer<float>& model() const noexcept { return average_ ? *average_ : model_; }
+  const Model& model() const noexcept { return average_ ? *average_ : model_; }
 
   /// Bytes of weights, gradients, optimiser state, activations and scratch now, and of the teacher.
   Index bytes() const noexcept {
@@ -176,7 +177,7 @@ class Trainer {
                                                progress_.correct, progress_.position, optimiser_->steps()};
     writer.add("loss", {1}, std::span<const double>(loss));
     writer.add("progress", {6}, std::span<const std::int64_t>(progress));
-    for_each_part([&](const std::string& prefix, VisionTransformer<float>& part) {
+    for_each_part([&](const std::string& prefix, Model& part) {
       for_each_parameter(part, [&](const std::string& name, const auto& values, Index, Index) {
         writer.add(prefix + name, values);
       });
@@ -198,12 +199,15 @@ class Trainer {
         std::any_of(progress.begin(), progress.end(), [](std::int64_t value) { return value < 0; })) {
       throw FileError(path.string(), "holds no valid progress of a training run");
     }
-    if (file.contains("average.pos_embed") != average_.has_value()) {
+    const std::vector<std::string> names = file.names();
+    const bool averaged = std::any_of(names.begin(), names.end(),
+                                      [](const std::string& name) { return name.starts_with("average."); });
+    if (averaged != average_.has_value()) {
       throw FileError(path.string(), "was written with another setting of the moving average");
     }
     // Two passes: nothing is taken over before everything is known to fit.
     for (const bool take : {false, true}) {
-      for_each_part([&](const std::string& prefix, VisionTransformer<float>& part) {
+      for_each_part([&](const std::string& prefix, Model& part) {
         for_each_parameter(part, [&](const std::string& name, auto& values, Index rows, Index cols) {
           const Matrix<float> stored = file.read_matrix<float>(prefix + name, rows, cols);
           if (!stored.allFinite()) {
@@ -251,13 +255,13 @@ class Trainer {
 
   /// The mean loss of batch_, whose gradient gradient_ becomes.
   double differentiate(Index part, Index& correct) {
-    const VitConfig& config = model_.config;
+    const Index classes = model_.config.classes;
     const auto count = static_cast<Index>(batch_.labels.size());
     if (batch_.images.rows() != count) {
       throw ShapeError(std::to_string(batch_.images.rows()) + " images with " + std::to_string(count) +
                        " labels");
     }
-    set_targets(batch_.labels, config.classes, options_.label_smoothing, targets_);
+    set_targets(batch_.labels, classes, options_.label_smoothing, targets_);
     if (options_.mixup > 0.0) {
       const std::int64_t step = progress_.epoch * steps_per_epoch_ + progress_.step;
       Random random(
@@ -267,10 +271,10 @@ class Trainer {
       mix_rows(targets_, larger);
     }
     if (teacher_) {
-      teacher_logits_.resize(count, config.classes);
+      teacher_logits_.resize(count, classes);
       teacher_->run(batch_.images, teacher_logits_.data());
     }
-    logits_.resize(count, config.classes);
+    logits_.resize(count, classes);
     network_.forward(batch_.images, logits_.data());
     const double loss =
         loss_and_gradient<float>(logits_, targets_, teacher_logits_, options_.loss, d_logits_);
@@ -313,12 +317,12 @@ class Trainer {
   }
 
   TrainingOptions options_;
-  VisionTransformer<float> model_, gradient_;
-  std::unique_ptr<VisionTransformer<float>> sum_;  ///< of the gradients of a step, where it has several
-  std::optional<VisionTransformer<float>> average_;
-  Backpropagation<float> network_;
-  std::optional<Inference<float>> teacher_;
-  std::optional<AdamW<float>> optimiser_;
+  Model model_, gradient_;
+  std::unique_ptr<Model> sum_;  ///< of the gradients of a step, where it has several
+  std::optional<Model> average_;
+  Backpropagation<Model> network_;
+  std::optional<typename detail::Passes<Model>::Inference> teacher_;
+  std::optional<AdamW<Model>> optimiser_;
   CosineSchedule schedule_;
   Index steps_per_epoch_ = 0;
   TrainingProgress progress_;

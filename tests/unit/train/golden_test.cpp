@@ -9,9 +9,9 @@
 #include "support/catch.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/train/adamw.hpp"
-#include "vbp/train/backpropagation.hpp"
 #include "vbp/train/loss.hpp"
 #include "vbp/train/schedule.hpp"
+#include "vbp/train/vit_backpropagation.hpp"
 #include "vbp/vit/checkpoint.hpp"
 #include "vbp/vit/inference.hpp"
 
@@ -66,7 +66,7 @@ TEST_CASE("the gradient of every parameter is PyTorch's") {
     Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
     vbp::set_targets(labels_of(golden), model.config.classes, 0.0, targets);
     auto gradient = vbp::make_vit<float>(model.config);
-    vbp::Backpropagation<float> network(model, {.threads = 2});
+    vbp::Backpropagation network(model, {.threads = 2});
     network.forward(images, logits.data());
     const double loss = vbp::loss_and_gradient<float>(logits, targets, Matrix<float>(), {}, d_logits);
     network.backward(d_logits.data(), gradient);
@@ -95,9 +95,9 @@ TEST_CASE("ten steps of AdamW end where PyTorch's do") {
   Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
   vbp::set_targets(labels_of(golden), model.config.classes, setting("smoothing"), targets);
   auto gradient = vbp::make_vit<float>(model.config);
-  vbp::Backpropagation<float> network(model, {.threads = 2});
-  vbp::AdamW<float> optimiser(model, gradient,
-                              {.weight_decay = setting("weight_decay"), .clip_norm = setting("clip_norm")});
+  vbp::Backpropagation network(model, {.threads = 2});
+  vbp::AdamW optimiser(model, gradient,
+                       {.weight_decay = setting("weight_decay"), .clip_norm = setting("clip_norm")});
   const Vector<float> losses = golden.read_vector<float>("losses", 10);
   const Vector<float> norms = golden.read_vector<float>("norms", 10);
   for (Index step = 0; step < 10; ++step) {

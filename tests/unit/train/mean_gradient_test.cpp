@@ -7,7 +7,7 @@
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/prune/snip.hpp"
-#include "vbp/vit/inference.hpp"
+#include "vbp/train/vit_backpropagation.hpp"
 
 namespace {
 

@@ -12,6 +12,7 @@
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/train/initialise.hpp"
+#include "vbp/train/vit_backpropagation.hpp"
 #include "vbp/vit/checkpoint.hpp"
 
 namespace {
@@ -47,7 +48,8 @@ struct Data {
   }
 };
 
-void run_epoch(Trainer& trainer, const Data& data) {
+template <class Model>
+void run_epoch(Trainer<Model>& trainer, const Data& data) {
   auto next = data.batches(trainer.options().batch);
   TrainingStep step;
   while (trainer.step(next, step)) {
@@ -55,7 +57,8 @@ void run_epoch(Trainer& trainer, const Data& data) {
   trainer.end_epoch();
 }
 
-vbp::io::Hash128 bits(const Trainer& trainer) {
+template <class Model>
+vbp::io::Hash128 bits(const Trainer<Model>& trainer) {
   return vbp::fingerprint(trainer.model());
 }
 
