@@ -77,6 +77,8 @@
 #include "vbp/stats/samples.hpp"
 #include "vbp/stats/statistics.hpp"
 #include "vbp/stats/stored_covariance.hpp"
+#include "vbp/swin/config.hpp"
+#include "vbp/swin/model.hpp"
 #include "vbp/train/adamw.hpp"
 #include "vbp/train/backpropagation.hpp"
 #include "vbp/train/initialise.hpp"
