@@ -46,6 +46,7 @@
 #include "vbp/kernels/syrk.hpp"
 #include "vbp/kernels/weight_gradient.hpp"
 #include "vbp/kernels/window_attention.hpp"
+#include "vbp/kernels/window_attention_backward.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/model/calibration.hpp"
 #include "vbp/model/checkpoint.hpp"

@@ -26,10 +26,10 @@ void attention_backward(const T* qkv, const T* gradient, Index images, Index tok
   workspace.pool().parallel_for(images * heads, [&](Index task, int worker) {
     const Index offset = task / heads * tokens * dim;
     const Index column = task % heads * head_dim;
-    const T* const q = qkv + 3 * offset + column;
-    T* const dq = qkv_gradient + 3 * offset + column;
-    table<T>().attention_head_backward(q, q + dim, q + 2 * dim, 3 * dim, tokens, head_dim, scale,
-                                       gradient + offset + column, dim, dq, dq + dim, dq + 2 * dim,
+    const detail::AttentionHead<T> head = {
+        .q = qkv + 3 * offset + column, .part = dim, .stride = 3 * dim, .bias = nullptr, .bias_stride = 0};
+    table<T>().attention_head_backward(head, tokens, head_dim, scale, gradient + offset + column, dim,
+                                       qkv_gradient + 3 * offset + column, nullptr,
                                        workspace.scratch(worker));
   });
 }

@@ -8,6 +8,7 @@
 
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/adamw.hpp"
+#include "vbp/kernels/reference.hpp"
 
 namespace vbp::kernels::reference {
 
@@ -129,6 +130,88 @@ void attention_backward(const T* qkv, const T* gradient, Index images, Index tok
       }
     }
   }
+}
+
+/// As window_attention_backward of window_attention_backward.hpp for one map, from the windows that
+/// reference::window_partition gives: sets qkv_gradient, and adds to the gradients by padding and table.
+template <class T>
+void window_attention_backward(const T* qkv, const T* gradient, Index side, Index window, Index shift,
+                               bool pad_before_shift, const MatrixView<T>& table, Index head_dim,
+                               const T* padding, T* qkv_gradient, T* padding_gradient,
+                               Matrix<T>& table_gradient) {
+  const Index heads = table.cols();
+  const Index dim = heads * head_dim;
+  const Index tokens = window * window;
+  const Index padded = (side + window - 1) / window * window;
+  const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(table.rows()))));
+  const T scale = T(1) / std::sqrt(static_cast<T>(head_dim));
+  const auto divide = [&](const T* map, Index size, const T* fill) {
+    return window_partition(map, side, size, window, shift, pad_before_shift, fill);
+  };
+  const std::vector<T> nothing(static_cast<std::size_t>(dim));
+  const std::vector<T> x = divide(qkv, 3 * dim, padding);
+  const std::vector<T> g = divide(gradient, dim, nothing.data());
+  const std::vector<T> ones(static_cast<std::size_t>(side * side), T(1));
+  const std::vector<T> is_pixel = divide(ones.data(), 1, nothing.data());
+  std::vector<T> dx(x.size());
+  // The end of the shifted map that a token is from.
+  const auto region = [&](Index place) {
+    const auto band = [&](Index along) {
+      return shift == 0 || along < padded - window ? 0 : along < padded - shift ? 1 : 2;
+    };
+    const Index across = padded / window;
+    const Index first = place / tokens;
+    return 3 * band(first / across * window + place % tokens / window) +
+           band(first % across * window + place % window);
+  };
+  const auto at = [](auto& values, Index i) -> auto& {
+    return values[static_cast<std::size_t>(i)];
+  };
+  std::vector<T> p(static_cast<std::size_t>(tokens)), dp(static_cast<std::size_t>(tokens));
+  for (Index first = 0; first < padded * padded; first += tokens) {
+    for (Index head = 0; head < heads; ++head) {
+      for (Index query = 0; query < tokens; ++query) {
+        const Index q = (first + query) * 3 * dim + head * head_dim;
+        const auto bias_row = [&](Index key) {
+          return (query / window - key / window + places / 2) * places + query % window - key % window +
+                 places / 2;
+        };
+        T largest = -INFINITY, sum = 0, centre = 0;
+        for (Index key = 0; key < tokens; ++key) {
+          const Index k = (first + key) * 3 * dim + dim + head * head_dim;
+          T score = 0, inner = 0;
+          for (Index f = 0; f < head_dim; ++f) {
+            score += at(x, q + f) * at(x, k + f);
+            inner += at(g, (first + query) * dim + head * head_dim + f) * at(x, k + dim + f);
+          }
+          score = score * scale + table(bias_row(key), head);
+          if (region(first + query) != region(first + key)) score -= T(100);
+          at(p, key) = score;
+          at(dp, key) = inner;
+          largest = std::max(largest, score);
+        }
+        for (T& value : p) sum += value = std::exp(value - largest);
+        for (T& value : p) value /= sum;
+        for (Index key = 0; key < tokens; ++key) centre += at(p, key) * at(dp, key);
+        for (Index key = 0; key < tokens; ++key) {
+          const Index k = (first + key) * 3 * dim + dim + head * head_dim;
+          const T ds = at(p, key) * (at(dp, key) - centre);
+          table_gradient(bias_row(key), head) += ds;
+          for (Index f = 0; f < head_dim; ++f) {
+            at(dx, q + f) += ds * scale * at(x, k + f);
+            at(dx, k + f) += ds * scale * at(x, q + f);
+            at(dx, k + dim + f) += at(p, key) * at(g, (first + query) * dim + head * head_dim + f);
+          }
+        }
+      }
+    }
+  }
+  for (Index i = 0; i < padded * padded; ++i) {
+    if (at(is_pixel, i) != T(0)) continue;
+    for (Index j = 0; j < 3 * dim; ++j) padding_gradient[j] += at(dx, i * 3 * dim + j);
+  }
+  const std::vector<T> merged = window_merge(dx, side, 3 * dim, window, shift, pad_before_shift);
+  std::copy(merged.begin(), merged.end(), qkv_gradient);
 }
 
 /// dW = gradient^T x and, unless null, db = the sum of gradient over the rows.

@@ -25,6 +25,13 @@ struct WindowLayout {
   Index windows_on_side() const noexcept { return (side + window - 1) / window; }
   Index windows() const noexcept { return windows_on_side() * windows_on_side(); }
   Index tokens() const noexcept { return window * window; }
+  /// The row that holds the bias of a query for a key, both tokens of a window, in a table of places * places
+  /// rows.
+  Index table_row(Index query, Index key, Index places) const noexcept {
+    const Index down = query / window - key / window + places / 2;
+    const Index right = query % window - key % window + places / 2;
+    return down * places + right;
+  }
 };
 
 /// The partition of a map as a table, [windows, tokens]: the row of the map (row by row from the upper left)
@@ -72,32 +79,33 @@ class PackedWindows {
       const bool last = layout.shift > 0 && window % across == across - 1;
       kinds_.push_back((lowest ? 2 : 0) + (last ? 1 : 0));
     }
-    const Index tokens = layout.tokens();
-    // Whole vectors of every architecture.
     constexpr Index line = AlignedBuffer<T>::kAlignment / sizeof(T);
-    bias_stride_ = (tokens + line - 1) / line * line;
-    const Index kinds = layout.shift > 0 ? 4 : 1;
+    bias_stride_ = (layout.tokens() + line - 1) / line * line;
+    set_table(table);
+  }
+
+  /// Takes other biases over, in a table of the same shape.
+  void set_table(const MatrixView<T>& table) {
+    const Index tokens = layout_.tokens();
+    const Index kinds = layout_.shift > 0 ? 4 : 1;
     bias_.reserve(kinds * heads_ * tokens * bias_stride_);
     std::fill_n(bias_.data(), bias_.size(), T(0));
     const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(table.rows()))));
     // Added before the scores are scaled.
-    const T factor = std::sqrt(static_cast<T>(head_dim));
+    const T factor = std::sqrt(static_cast<T>(head_dim_));
     T* to = bias_.data();
     for (Index kind = 0; kind < kinds; ++kind) {
       // Which end of the map a token of the window is from.
       const auto region = [&](Index token) {
-        const Index border = layout.window - layout.shift;
-        return (kind / 2 == 1 && token / layout.window >= border ? 2 : 0) +
-               (kind % 2 == 1 && token % layout.window >= border ? 1 : 0);
+        const Index border = layout_.window - layout_.shift;
+        return (kind / 2 == 1 && token / layout_.window >= border ? 2 : 0) +
+               (kind % 2 == 1 && token % layout_.window >= border ? 1 : 0);
       };
       for (Index head = 0; head < heads_; ++head) {
         for (Index query = 0; query < tokens; ++query, to += bias_stride_) {
           for (Index key = 0; key < tokens; ++key) {
-            const Index down = query / layout.window - key / layout.window;
-            const Index right = query % layout.window - key % layout.window;
-            const Index middle = places / 2;
             const T hidden = region(query) == region(key) ? T(0) : T(-100);
-            to[key] = factor * (table((middle + down) * places + middle + right, head) + hidden);
+            to[key] = factor * (table(layout_.table_row(query, key, places), head) + hidden);
           }
         }
       }
@@ -122,9 +130,30 @@ class PackedWindows {
   std::vector<std::int32_t> kinds_;  ///< [windows]: which bias is a window's
   Index heads_ = 0;
   Index head_dim_ = 0;
-  Index bias_stride_ = 0;
+  Index bias_stride_ = 0;  ///< whole vectors of every architecture
   AlignedBuffer<T> bias_;  ///< [kinds, heads, tokens, bias_stride]
 };
+
+/// What the bodies read of windows and of what they are of.
+template <class T>
+detail::WindowOperands<T> window_operands(const T* qkv, const PackedWindows<T>& windows, const T* padding) {
+  const WindowLayout& layout = windows.layout();
+  return {.attention = {.qkv = qkv,
+                        .images = layout.windows(),
+                        .tokens = layout.tokens(),
+                        .heads = windows.heads(),
+                        .head_dim = windows.head_dim(),
+                        .scale = T(1) / std::sqrt(static_cast<T>(windows.head_dim())),
+                        .out = nullptr,
+                        .out_stride = 0},
+          .windows = layout.windows(),
+          .map_rows = layout.side * layout.side,
+          .rows = windows.rows(),
+          .padding = padding,
+          .bias = windows.bias(),
+          .bias_stride = windows.bias_stride(),
+          .kinds = windows.kinds()};
+}
 
 /// out = softmax(q k^T / sqrt(head_dim) + bias) v within each window of `maps` maps and for each head. Rows
 /// of qkv [maps * side * side, 3 * heads * head_dim] lie as those of attention's and in the order of the
@@ -138,22 +167,10 @@ void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows,
   const Index tokens = layout.tokens();
   const KernelTable<T>& kernels = table<T>();
   workspace.reserve(kernels.window_attention_scratch_elements(tokens, windows.head_dim()));
-  const detail::WindowOperands<T> operands = {
-      .attention = {.qkv = qkv,
-                    .images = maps * layout.windows(),
-                    .tokens = tokens,
-                    .heads = windows.heads(),
-                    .head_dim = windows.head_dim(),
-                    .scale = T(1) / std::sqrt(static_cast<T>(windows.head_dim())),
-                    .out = out,
-                    .out_stride = out_stride},
-      .windows = layout.windows(),
-      .map_rows = layout.side * layout.side,
-      .rows = windows.rows(),
-      .padding = padding,
-      .bias = windows.bias(),
-      .bias_stride = windows.bias_stride(),
-      .kinds = windows.kinds()};
+  detail::WindowOperands<T> operands = window_operands(qkv, windows, padding);
+  operands.attention.images = maps * layout.windows();
+  operands.attention.out = out;
+  operands.attention.out_stride = out_stride;
   const Index heads = operands.attention.images * operands.attention.heads;
   const Index blocks = heads * kernels.attention_blocks(tokens);
   const Index threads = workspace.pool().size();

@@ -191,6 +191,29 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
   }
 }
 
+/// to [tokens, parts * padded] = of the rows of a map that `places` names `parts` slices of `size` values,
+/// `dim` apart. `padding` is the row of a place below zero, null for zeros.
+template <class Arch, class T>
+void gather_slices(const T* map, const T* padding, const std::int32_t* places, std::ptrdiff_t tokens,
+                   std::ptrdiff_t parts, std::ptrdiff_t dim, std::ptrdiff_t size, std::ptrdiff_t padded,
+                   T* to) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  for (std::ptrdiff_t token = 0; token < tokens; ++token) {
+    const T* from = places[token] < 0 ? padding : map + places[token] * parts * dim;
+    for (std::ptrdiff_t part = 0; part < parts; ++part, to += padded) {
+      std::ptrdiff_t j = 0;
+      if (from == nullptr) {
+        for (; j < size; ++j) to[j] = T(0);
+        continue;
+      }
+      for (; j + lanes <= size; j += lanes) B::load_unaligned(from + j).store_aligned(to + j);
+      for (; j < size; ++j) to[j] = from[j];
+      from += dim;
+    }
+  }
+}
+
 /// Elements of scratch of one task on windows: a head's queries, keys and values side by side, and a block of
 /// the result, beside what attention takes anyway.
 template <class Arch, class T>
@@ -206,8 +229,6 @@ std::ptrdiff_t window_attention_scratch_elements(std::ptrdiff_t tokens, std::ptr
 template <class Arch, class T>
 void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
                            T* memory) noexcept {
-  using B = Batch<Arch, T>;
-  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   const AttentionOperands<T>& attention = operands.attention;
   const std::ptrdiff_t tokens = attention.tokens;
   const std::ptrdiff_t head_dim = attention.head_dim;
@@ -231,17 +252,9 @@ void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t beg
                 (operands.kinds[window] * attention.heads + index) * tokens * operands.bias_stride,
         .bias_stride = operands.bias_stride};
     if (i == begin || block == 0) {
-      const T* const first_row = attention.qkv + map * operands.map_rows * 3 * dim;
-      for (std::ptrdiff_t token = 0; token < tokens; ++token) {
-        const T* from = places[token] < 0 ? operands.padding : first_row + places[token] * 3 * dim;
-        T* to = gathered + token * 3 * padded;
-        from += index * head_dim;
-        for (int part = 0; part < 3; ++part, from += dim, to += padded) {
-          std::ptrdiff_t j = 0;
-          for (; j + lanes <= head_dim; j += lanes) B::load_unaligned(from + j).store_aligned(to + j);
-          for (; j < head_dim; ++j) to[j] = from[j];
-        }
-      }
+      gather_slices<Arch, T>(attention.qkv + map * operands.map_rows * 3 * dim + index * head_dim,
+                             operands.padding + index * head_dim, places, tokens, 3, dim, head_dim, padded,
+                             gathered);
       pack_head(head, tokens, head_dim, scratch);
     }
     const std::ptrdiff_t first = block * tokens / blocks;

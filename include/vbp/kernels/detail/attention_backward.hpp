@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "vbp/kernels/detail/attention.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
@@ -46,13 +49,18 @@ void softmax_backward(const T* p, std::ptrdiff_t rows, std::ptrdiff_t columns, s
   }
 }
 
-/// One head of one image. For out = p v, p = softmax(scale q k^T) and the gradient g of a loss by out: dv =
-/// p^T g, dp = g v^T, ds = scale p (dp - rowsum(p dp)), dq = ds k, dk = ds^T q. p is computed anew, a block
-/// of queries at a time. q, k, v and their gradients have rows `stride`, g has rows `g_stride` apart.
+/// One head of one image or window. For out = p v, p = softmax(scale (q k^T + bias)) and the gradient g of a
+/// loss by out: dv = p^T g, dp = g v^T, ds = scale p (dp - rowsum(p dp)), dq = ds k, dk = ds^T q. p is
+/// computed anew, a block of queries at a time. dq, dk and dv lie as q, k and v do, g has rows `g_stride`
+/// apart. Adds ds, the gradient by the bias, to bias_gradient, which lies as the bias does, unless that is
+/// null.
 template <class Arch, class T>
-void attention_head_backward(const T* q, const T* k, const T* v, std::ptrdiff_t stride, std::ptrdiff_t tokens,
-                             std::ptrdiff_t head_dim, T scale, const T* g, std::ptrdiff_t g_stride, T* dq,
-                             T* dk, T* dv, T* scratch) noexcept {
+void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
+                             T scale, const T* g, std::ptrdiff_t g_stride, T* dq, T* bias_gradient,
+                             T* scratch) noexcept {
+  const T *const q = head.q, *const k = q + head.part, *const v = k + head.part;
+  T *const dk = dq + head.part, *const dv = dk + head.part;
+  const std::ptrdiff_t stride = head.stride;
   constexpr std::ptrdiff_t block = kBackwardRows<Arch, T>;
   const std::ptrdiff_t score_stride = round_to_panel<Arch, T>(tokens);
   const std::ptrdiff_t dim_panels = round_to_panel<Arch, T>(head_dim);
@@ -70,10 +78,10 @@ void attention_head_backward(const T* q, const T* k, const T* v, std::ptrdiff_t 
   pack_panels_transposed<Arch, T>(k, head_dim, tokens, stride, key_rows);
   for (std::ptrdiff_t row = 0; row < tokens; row += block) {
     const std::ptrdiff_t rows = std::min(block, tokens - row);
-    // to [rows, columns] = a packed, or + a packed.
+    // to [rows, columns] = a packed + what is there in `add`, unless that is null.
     const auto multiply = [&](const T* a, std::ptrdiff_t a_stride, std::ptrdiff_t a_rows, const T* packed,
                               std::ptrdiff_t columns, std::ptrdiff_t depth, T* to, std::ptrdiff_t to_stride,
-                              bool add) noexcept {
+                              const T* add, std::ptrdiff_t add_stride) noexcept {
       GemmOperands<T> product{.a = a,
                               .a_stride = a_stride,
                               .rows = a_rows,
@@ -83,24 +91,96 @@ void attention_head_backward(const T* q, const T* k, const T* v, std::ptrdiff_t 
                               .epilogue = {},
                               .c = to,
                               .c_stride = to_stride};
-      if (add) product.epilogue = {EpilogueKind::scaled_residual, nullptr, nullptr, to, to_stride};
+      if (add != nullptr) {
+        product.epilogue = {EpilogueKind::scaled_residual, nullptr, nullptr, add, add_stride};
+      }
       gemm_whole<Arch, T>(product, rest);
     };
     // to (+)= weights^T rows, summed over the blocks of queries.
     const auto add_transposed = [&](const T* weights, const T* packed, T* to) noexcept {
       transpose<Arch, T>(weights, rows, tokens, score_stride, transposed, rows);
-      multiply(transposed, rows, tokens, packed, head_dim, rows, to, stride, row > 0);
+      multiply(transposed, rows, tokens, packed, head_dim, rows, to, stride, row > 0 ? to : nullptr, stride);
     };
     pack_panels_transposed<Arch, T>(q + row * stride, head_dim, rows, stride, query_rows);
     pack_panels_transposed<Arch, T>(g + row * g_stride, head_dim, rows, g_stride, g_rows);
-    multiply(q + row * stride, stride, rows, keys, tokens, head_dim, p, score_stride, false);
+    multiply(q + row * stride, stride, rows, keys, tokens, head_dim, p, score_stride,
+             head.bias == nullptr ? nullptr : head.bias + row * head.bias_stride, head.bias_stride);
     softmax<Arch, T>(p, rows, tokens, score_stride, scale);
     add_transposed(p, g_rows, dv);
-    multiply(g + row * g_stride, g_stride, rows, values, tokens, head_dim, dp, score_stride, false);
+    multiply(g + row * g_stride, g_stride, rows, values, tokens, head_dim, dp, score_stride, nullptr, 0);
     softmax_backward<Arch, T>(p, rows, tokens, score_stride, scale, dp);
-    multiply(dp, score_stride, rows, key_rows, head_dim, tokens, dq + row * stride, stride, false);
+    for (std::ptrdiff_t i = 0; i < rows && bias_gradient != nullptr; ++i) {
+      T* const sums = bias_gradient + (row + i) * head.bias_stride;
+      for (std::ptrdiff_t j = 0; j < tokens; ++j) sums[j] += dp[i * score_stride + j];
+    }
+    multiply(dp, score_stride, rows, key_rows, head_dim, tokens, dq + row * stride, stride, nullptr, 0);
     add_transposed(dp, query_rows, dk);
   }
+}
+
+/// Elements of scratch of a task on windows: a head's queries, keys and values side by side and their
+/// gradients, the gradient by the result, and what a head takes anyway.
+template <class Arch, class T>
+std::ptrdiff_t window_attention_backward_scratch_elements(std::ptrdiff_t tokens,
+                                                          std::ptrdiff_t head_dim) noexcept {
+  return 7 * tokens * round_to_panel<Arch, T>(head_dim) +
+         attention_backward_scratch_elements<Arch, T>(tokens, head_dim);
+}
+
+/// One head in all windows of `maps` maps, which `windows` counts from. `gradient` is that by the result and
+/// lies as this does, without gaps. Sets the head's slices of qkv_gradient; sets the head's slices of
+/// padding_gradient [3 * heads * head_dim] and bias_gradient [tokens, bias_stride], sums over all windows,
+/// the latter divided by `scale`.
+template <class Arch, class T>
+void window_attention_backward_task(const WindowOperands<T>& windows, std::ptrdiff_t head_index,
+                                    std::ptrdiff_t maps, const T* gradient, T* qkv_gradient,
+                                    T* padding_gradient, T* bias_gradient, T* memory) noexcept {
+  const AttentionOperands<T>& attention = windows.attention;
+  const std::ptrdiff_t tokens = attention.tokens;
+  const std::ptrdiff_t head_dim = attention.head_dim;
+  const std::ptrdiff_t dim = attention.heads * head_dim;
+  const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
+  const std::ptrdiff_t column = head_index * head_dim;
+  T* const gathered = memory;
+  T* const d_gathered = gathered + 3 * tokens * padded;
+  T* const g = d_gathered + 3 * tokens * padded;
+  T* const rest = g + tokens * padded;
+  for (std::ptrdiff_t part = 0; part < 3; ++part) {
+    for (std::ptrdiff_t j = 0; j < head_dim; ++j) padding_gradient[part * dim + column + j] = T(0);
+  }
+  for (std::ptrdiff_t i = 0; i < tokens * windows.bias_stride; ++i) bias_gradient[i] = T(0);
+  for (std::ptrdiff_t i = 0; i < maps * windows.windows; ++i) {
+    const std::ptrdiff_t first_row = i / windows.windows * windows.map_rows;
+    const std::ptrdiff_t window = i % windows.windows;
+    const std::int32_t* const places = windows.rows + window * tokens;
+    gather_slices<Arch, T>(attention.qkv + first_row * 3 * dim + column, windows.padding + column, places,
+                           tokens, 3, dim, head_dim, padded, gathered);
+    // What attention gives to padding goes nowhere.
+    gather_slices<Arch, T>(gradient + first_row * dim + column, nullptr, places, tokens, 1, dim, head_dim,
+                           padded, g);
+    const AttentionHead<T> head = {
+        .q = gathered,
+        .part = padded,
+        .stride = 3 * padded,
+        .bias = windows.bias +
+                (windows.kinds[window] * attention.heads + head_index) * tokens * windows.bias_stride,
+        .bias_stride = windows.bias_stride};
+    attention_head_backward<Arch, T>(head, tokens, head_dim, attention.scale, g, padded, d_gathered,
+                                     bias_gradient, rest);
+    for (std::ptrdiff_t token = 0; token < tokens; ++token) {
+      for (std::ptrdiff_t part = 0; part < 3; ++part) {
+        const T* const from = d_gathered + (token * 3 + part) * padded;
+        if (places[token] < 0) {
+          T* const to = padding_gradient + part * dim + column;
+          for (std::ptrdiff_t j = 0; j < head_dim; ++j) to[j] += from[j];
+        } else {
+          T* const to = qkv_gradient + (first_row + places[token]) * 3 * dim + part * dim + column;
+          for (std::ptrdiff_t j = 0; j < head_dim; ++j) to[j] = from[j];
+        }
+      }
+    }
+  }
+  for (std::ptrdiff_t i = 0; i < tokens * windows.bias_stride; ++i) bias_gradient[i] /= attention.scale;
 }
 
 }  // namespace vbp::kernels::detail

@@ -52,6 +52,9 @@ struct KernelTable {
   decltype(&detail::attention_backward_scratch_elements<xsimd::default_arch, T>)
       attention_backward_scratch_elements;
   decltype(&detail::attention_head_backward<xsimd::default_arch, T>) attention_head_backward;
+  decltype(&detail::window_attention_backward_scratch_elements<xsimd::default_arch, T>)
+      window_attention_backward_scratch_elements;
+  decltype(&detail::window_attention_backward_task<xsimd::default_arch, T>) window_attention_backward_task;
   decltype(&detail::transpose<xsimd::default_arch, T>) transpose;
   decltype(&detail::sum<xsimd::default_arch, T>) sum;
   decltype(&detail::square_sum<xsimd::default_arch, T>) square_sum;
@@ -91,6 +94,8 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .depthwise_7x7_weight_gradient = &depthwise_7x7_weight_gradient<Arch, T>,
           .attention_backward_scratch_elements = &attention_backward_scratch_elements<Arch, T>,
           .attention_head_backward = &attention_head_backward<Arch, T>,
+          .window_attention_backward_scratch_elements = &window_attention_backward_scratch_elements<Arch, T>,
+          .window_attention_backward_task = &window_attention_backward_task<Arch, T>,
           .transpose = &transpose<Arch, T>,
           .sum = &sum<Arch, T>,
           .square_sum = &square_sum<Arch, T>,
