@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/distance.hpp"
 #include "support/gaussian.hpp"
 #include "vbp/convnext/model.hpp"
 #include "vbp/core/random.hpp"
@@ -82,12 +83,6 @@ inline vbp::Matrix<double> golden_convnext_tensor(const std::string& name, const
   const vbp::Index columns = tensor == "inputs" ? values.size() / file.tensor(tensor).shape.front()
                                                 : file.tensor(tensor).shape.back();
   return Eigen::Map<const vbp::Matrix<double>>(values.data(), values.size() / columns, columns);
-}
-
-template <class A, class B>
-double relative_distance(const A& actual, const B& expected) {
-  return (actual.template cast<double>() - expected.template cast<double>()).norm() /
-         expected.template cast<double>().norm();
 }
 
 }  // namespace vbp_test

@@ -103,7 +103,7 @@ class ConvNextLoader : CheckpointReader {
   ConvNextCheckpoint load() {
     read_shapes();
     resolve_network();
-    resolve_image_size();
+    config_.image_size = resolve_image_size(config_.patch_size);
     resolve_preprocessing(config_.channels);
     resolve_class_names(config_.classes);
     try {
@@ -154,14 +154,6 @@ class ConvNextLoader : CheckpointReader {
     return shape.size() == 4 && shape[2] == 1 && shape[3] == 1 ? 4 : 2;
   }
 
-  void check_list(const std::string& key, const std::vector<Index>& actual) {
-    origins_[key] = "shapes";
-    const auto setting = find(key);
-    if (setting && setting->whole_numbers() != actual) {
-      contradict(*setting, "the tensors say " + list_text(actual));
-    }
-  }
-
   void resolve_network() {
     check("patch_size", config_.patch_size, "stem.0.weight has patches of ");
     check("channels", config_.channels, "stem.0.weight has channels ");
@@ -196,21 +188,6 @@ class ConvNextLoader : CheckpointReader {
     };
     config_.epsilon = resolve("layer_norm_eps", others, 1e-6);
     config_.head_epsilon = resolve("head_norm_eps", head, names_.hugging_face ? 1e-12 : 1e-6);
-  }
-
-  /// The one thing that no tensor tells: a ConvNeXt runs at any size.
-  void resolve_image_size() {
-    const auto setting = find("image_size");
-    if (!setting) {
-      fail("nothing says image_size; give it with --set image_size=... or by a config.json beside the file");
-    }
-    config_.image_size = setting->whole_number();
-    // A slip of a digit shall not allocate gigabytes.
-    constexpr Index kMostPatchesOnASide = 1024;
-    if (config_.image_size / config_.patch_size > kMostPatchesOnASide) {
-      setting->refuse(quote(setting->value) + " makes more than " + std::to_string(kMostPatchesOnASide) +
-                      " patches on a side");
-    }
   }
 
   void load_parameters() {

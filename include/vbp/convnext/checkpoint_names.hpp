@@ -100,11 +100,7 @@ inline TensorNames name_convnext_tensors(const std::string& path,
       result.unknown.push_back(file_name);
       continue;
     }
-    std::vector<std::string>& parts = result.sources[found->name];
-    if (!parts.empty()) {
-      throw FileError(path, parts.front() + " and " + file_name + " stand for the same parameter");
-    }
-    parts.push_back(file_name);
+    add_source(result, path, file_name, *found);
   }
   return result;
 }

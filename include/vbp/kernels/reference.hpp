@@ -130,6 +130,124 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
   }
 }
 
+/// A map [side, side] of rows of `size` values, shifted cyclically by `shift` pixels to the upper left and
+/// filled up with `padding` to whole windows: behind the shifted map or, with `pad_before_shift`, before it
+/// is shifted. Windows one behind the other, [windows, window * window, size].
+template <class T>
+std::vector<T> window_partition(const T* map, Index side, Index size, Index window, Index shift,
+                                bool pad_before_shift, const T* padding) {
+  const Index padded = (side + window - 1) / window * window;
+  const auto roll = [&](const std::vector<T>& from, Index length) {
+    std::vector<T> to(from.size());
+    for (Index row = 0; row < length; ++row) {
+      for (Index column = 0; column < length; ++column) {
+        const Index source = (row + shift) % length * length + (column + shift) % length;
+        std::copy_n(from.data() + source * size, size, to.data() + (row * length + column) * size);
+      }
+    }
+    return to;
+  };
+  const auto fill_up = [&](const std::vector<T>& from) {
+    std::vector<T> to;
+    for (Index row = 0; row < padded; ++row) {
+      for (Index column = 0; column < padded; ++column) {
+        const bool inside = row < side && column < side;
+        const T* const pixel = inside ? from.data() + (row * side + column) * size : padding;
+        to.insert(to.end(), pixel, pixel + size);
+      }
+    }
+    return to;
+  };
+  const std::vector<T> given(map, map + side * side * size);
+  const std::vector<T> whole = pad_before_shift ? roll(fill_up(given), padded) : fill_up(roll(given, side));
+  std::vector<T> windows;
+  for (Index top = 0; top < padded; top += window) {
+    for (Index left = 0; left < padded; left += window) {
+      for (Index row = top; row < top + window; ++row) {
+        const T* const pixels = whole.data() + (row * padded + left) * size;
+        windows.insert(windows.end(), pixels, pixels + window * size);
+      }
+    }
+  }
+  return windows;
+}
+
+/// What window_partition took apart: of [windows, window * window, size] the map [side, side, size].
+template <class T>
+std::vector<T> window_merge(const std::vector<T>& windows, Index side, Index size, Index window, Index shift,
+                            bool pad_before_shift) {
+  const Index across = (side + window - 1) / window;
+  const Index length = pad_before_shift ? across * window : side;
+  std::vector<T> map(static_cast<std::size_t>(side * side * size));
+  for (Index row = 0; row < length; ++row) {
+    for (Index column = 0; column < length; ++column) {
+      const Index to_row = (row + shift) % length;
+      const Index to_column = (column + shift) % length;
+      if (to_row >= side || to_column >= side) continue;
+      const Index place = (row / window * across + column / window) * window * window +
+                          row % window * window + column % window;
+      std::copy_n(windows.data() + place * size, size, map.data() + (to_row * side + to_column) * size);
+    }
+  }
+  return map;
+}
+
+/// Twin of kernels::window_attention for one map, step by step as its authors describe it: partition,
+/// attention in each window, merging. `bias` is the table [(2 w - 1)^2, heads] for a w of at least `window`.
+template <class T>
+std::vector<T> window_attention(const T* qkv, Index side, Index window, Index shift, bool pad_before_shift,
+                                const MatrixView<T>& bias, Index head_dim, const T* padding) {
+  const Index heads = bias.cols();
+  const Index dim = heads * head_dim;
+  const Index tokens = window * window;
+  const Index padded = (side + window - 1) / window * window;
+  const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(bias.rows()))));
+  const std::vector<T> windows =
+      window_partition(qkv, side, 3 * dim, window, shift, pad_before_shift, padding);
+  // Regions of the shifted map between whose pixels there is no attention, numbered and divided as it is.
+  std::vector<T> numbers;
+  const auto band = [&](Index place) {
+    if (shift == 0) return Index{0};
+    return place < padded - window ? Index{0} : place < padded - shift ? Index{1} : Index{2};
+  };
+  for (Index row = 0; row < padded; ++row) {
+    for (Index column = 0; column < padded; ++column) {
+      numbers.push_back(static_cast<T>(3 * band(row) + band(column)));
+    }
+  }
+  const std::vector<T> regions = window_partition<T>(numbers.data(), padded, 1, window, 0, false, nullptr);
+  std::vector<T> out(windows.size() / 3);
+  std::vector<T> weights(static_cast<std::size_t>(tokens));
+  const auto at = [](const std::vector<T>& values, Index i) { return values[static_cast<std::size_t>(i)]; };
+  for (Index first = 0; first < padded * padded; first += tokens) {
+    for (Index head = 0; head < heads; ++head) {
+      for (Index query = 0; query < tokens; ++query) {
+        const Index q = (first + query) * 3 * dim + head * head_dim;
+        for (Index key = 0; key < tokens; ++key) {
+          const Index k = (first + key) * 3 * dim + dim + head * head_dim;
+          T score = T(0);
+          for (Index f = 0; f < head_dim; ++f) score += at(windows, q + f) * at(windows, k + f);
+          score /= std::sqrt(static_cast<T>(head_dim));
+          const Index down = query / window - key / window + places / 2;
+          const Index right = query % window - key % window + places / 2;
+          score += bias(down * places + right, head);
+          if (at(regions, first + query) != at(regions, first + key)) score -= T(100);
+          weights[static_cast<std::size_t>(key)] = score;
+        }
+        softmax(weights.data(), 1, tokens, tokens, T(1));
+        for (Index f = 0; f < head_dim; ++f) {
+          T sum = T(0);
+          for (Index key = 0; key < tokens; ++key) {
+            sum += at(weights, key) * at(windows, (first + key) * 3 * dim + 2 * dim + head * head_dim + f);
+          }
+          out[static_cast<std::size_t>((first + query) * dim + head * head_dim + f)] = sum;
+        }
+      }
+    }
+  }
+  return window_merge(out, side, dim, window, shift, pad_before_shift);
+}
+
 /// Twin of kernels::depthwise_7x7, on pixels without gaps between them.
 template <class T>
 void depthwise_7x7(const T* x, Index images, Index height, Index width, Index channels, const T* weight,

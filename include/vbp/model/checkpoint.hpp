@@ -220,6 +220,30 @@ class CheckpointReader {
     }
   }
 
+  void check_list(const std::string& key, const std::vector<Index>& actual) {
+    origins_[key] = "shapes";
+    const auto setting = find(key);
+    if (setting && setting->whole_numbers() != actual) {
+      contradict(*setting, "the tensors say " + list_text(actual));
+    }
+  }
+
+  /// What no tensor tells of a network that runs at any size.
+  Index resolve_image_size(Index patch_size) {
+    const auto setting = find("image_size");
+    if (!setting) {
+      fail("nothing says image_size; give it with --set image_size=... or by a config.json beside the file");
+    }
+    const Index size = setting->whole_number();
+    // A slip of a digit shall not allocate gigabytes.
+    constexpr Index kMostPatchesOnASide = 1024;
+    if (size / patch_size > kMostPatchesOnASide) {
+      setting->refuse(quote(setting->value) + " makes more than " + std::to_string(kMostPatchesOnASide) +
+                      " patches on a side");
+    }
+    return size;
+  }
+
   void resolve_preprocessing(Index channels) {
     resolve_channels("mean", channels, preprocessing_.mean);
     resolve_channels("std", channels, preprocessing_.std);
@@ -279,6 +303,24 @@ class CheckpointReader {
     const Vector<float> elements = file_.read_vector<float>(source);
     if (!elements.allFinite()) fail("the tensor " + source + " holds NaN or infinite values");
     std::copy(elements.begin(), elements.end(), values.begin());
+  }
+
+  /// The values of a parameter out of the one tensor or the three, `part_names`, that make it up.
+  void read_parts(const std::string& name, std::span<const std::string_view> part_names,
+                  std::span<float> all) const {
+    const std::vector<std::string>& parts = sources(name);
+    const std::size_t part_size = all.size() / parts.size();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::span<float> values = all.subspan(i * part_size, part_size);
+      if (!parts[i].empty()) {
+        read_values(parts[i], values);
+      } else if (i == 1 && name.ends_with(".bias")) {
+        // A key's bias adds the same to all scores of a query, which softmax removes: some models have none.
+        std::fill(values.begin(), values.end(), 0.0F);
+      } else {
+        fail("the tensor " + std::string(part_names[i]) + " of " + name + " is missing");
+      }
+    }
   }
 
   /// The checkpoint, with every value of `texts` and `parts` and its origin.

@@ -42,6 +42,26 @@ struct TimmName {
 /// Hugging Face's name and timm's.
 using NamePair = std::pair<std::string_view, std::string_view>;
 
+/// Query, key and value, which make up one parameter.
+inline constexpr std::size_t kJoinedParts = 3;
+
+/// Notes that a tensor of the file at `path` is this parameter or this part of one; throws FileError if
+/// another one is already.
+inline void add_source(TensorNames& names, const std::string& path, const std::string& file_name,
+                       const TimmName& found) {
+  std::vector<std::string>& parts = names.sources[found.name];
+  parts.resize(found.joined ? kJoinedParts : 1);
+  if (!parts[found.part].empty()) {
+    throw FileError(path, parts[found.part] + " and " + file_name + " stand for the same parameter");
+  }
+  parts[found.part] = file_name;
+}
+
+/// Tensors of pre-training and of feature poolers, which the class scores do not depend on.
+inline bool is_ignorable(std::string_view name) {
+  return name == "mask_token" || name == "embeddings.mask_token" || name.starts_with("pooler.");
+}
+
 /// "a.b.weight" -> ("a.b", ".weight"); the second part is empty for any other ending.
 inline std::pair<std::string_view, std::string_view> split_weight_or_bias(std::string_view name) {
   for (const std::string_view ending : {std::string_view(".weight"), std::string_view(".bias")}) {

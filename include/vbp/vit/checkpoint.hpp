@@ -363,19 +363,8 @@ class VitLoader : CheckpointReader {
       if (!part.empty()) check_shape(name, part, part_rows, cols);
     }
     parameter.resize(rows, cols);
-    const auto part_size = static_cast<std::size_t>(part_rows * cols);
-    const std::span<float> all(parameter.data(), parts.size() * part_size);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const std::span<float> values = all.subspan(i * part_size, part_size);
-      if (!parts[i].empty()) {
-        read_values(parts[i], values);
-      } else if (i == 1 && name.ends_with(".bias")) {
-        // A key's bias adds the same to all scores of a query, which softmax removes: some models have none.
-        std::fill(values.begin(), values.end(), 0.0F);
-      } else {
-        fail("the tensor " + std::string(kQueryKeyValue[i]) + " of " + name + " is missing");
-      }
-    }
+    read_parts(name, kQueryKeyValue,
+               std::span<float>(parameter.data(), static_cast<std::size_t>(parameter.size())));
   }
 
   void check_shape(const std::string& name, const std::string& source, Index rows, Index cols) const {

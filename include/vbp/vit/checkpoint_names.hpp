@@ -52,7 +52,7 @@ inline constexpr std::array<NamePair, 11> kHuggingFaceBlock{{
     {"layer_scale2.lambda1", "ls2.gamma"},
 }};
 
-inline constexpr std::array<std::string_view, 3> kQueryKeyValue{
+inline constexpr std::array<std::string_view, kJoinedParts> kQueryKeyValue{
     "attention.attention.query", "attention.attention.key", "attention.attention.value"};
 
 inline constexpr std::array<std::string_view, 5> kHuggingFacePrefixes{"vit.", "deit.", "dinov2.",
@@ -75,11 +75,6 @@ inline std::optional<TimmName> from_hugging_face(std::string_view name) {
   }
   if (found) found->name = "blocks." + std::string(index) + "." + found->name;
   return found;
-}
-
-/// Tensors of pre-training and of feature poolers, which the class scores do not depend on.
-inline bool is_ignorable(std::string_view name) {
-  return name == "mask_token" || name == "embeddings.mask_token" || name.starts_with("pooler.");
 }
 
 }  // namespace checkpoint_detail
@@ -138,12 +133,7 @@ inline TensorNames name_tensors(const std::string& path, const std::vector<std::
       result.unknown.push_back(file_name);
       continue;
     }
-    std::vector<std::string>& parts = result.sources[found->name];
-    parts.resize(found->joined ? checkpoint_detail::kQueryKeyValue.size() : 1);
-    if (!parts[found->part].empty()) {
-      throw FileError(path, parts[found->part] + " and " + file_name + " stand for the same parameter");
-    }
-    parts[found->part] = file_name;
+    add_source(result, path, file_name, *found);
     constexpr std::string_view kBlocks = "blocks.";
     if (found->name.starts_with(kBlocks)) {
       const auto split =

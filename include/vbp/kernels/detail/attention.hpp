@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/softmax.hpp"
 
@@ -17,6 +19,20 @@ struct AttentionOperands {
   T scale = T(1);
   T* out = nullptr;
   std::ptrdiff_t out_stride = 0;
+};
+
+/// Attention within the windows of maps: `images` counts windows, those of one map after the other, `tokens`
+/// are a window's. Rows of qkv and out are where `rows` says.
+template <class T>
+struct WindowOperands {
+  AttentionOperands<T> attention;
+  std::ptrdiff_t windows = 1;          ///< of a map
+  std::ptrdiff_t map_rows = 0;         ///< rows of qkv and out that a map has
+  const std::int32_t* rows = nullptr;  ///< [windows, tokens]: the token's row of the map; -1 for `padding`
+  const T* padding = nullptr;          ///< the row of qkv, [3 * heads * head_dim], of a token that has none
+  const T* bias = nullptr;             ///< [kinds, heads, tokens, bias_stride], added to q k^T before scaling
+  std::ptrdiff_t bias_stride = 0;      ///< at least `tokens` in whole vectors
+  const std::int32_t* kinds = nullptr;  ///< [windows]: which bias is a window's
 };
 
 /// Queries are worked on a register tile at a time: their scores fit the first-level cache.
@@ -41,83 +57,202 @@ std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t 
                   gemm_scratch_elements<Arch, T>(rows, head_dim));
 }
 
-/// Blocks [begin, end) of queries, numbered by image, head, block: out = softmax(scale q k^T) v. A head's
-/// keys and values are packed by every task that has a block of it.
+/// A head of one image, or of one window: its queries, and keys and values `part` and 2 `part` behind them.
+template <class T>
+struct AttentionHead {
+  const T* q;
+  std::ptrdiff_t part;
+  std::ptrdiff_t stride;
+  const T* bias;  ///< [tokens, tokens], null: none
+  std::ptrdiff_t bias_stride;
+};
+
+/// The memory of a task, divided.
 template <class Arch, class T>
-void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
-                    T* scratch) noexcept {
+struct AttentionScratch {
+  T* keys;
+  T* values;
+  T* scores;
+  T* rest;
+  std::ptrdiff_t score_stride;
+
+  AttentionScratch(std::ptrdiff_t tokens, std::ptrdiff_t head_dim, T* scratch) noexcept
+      : keys(scratch),
+        values(keys + round_to_panel<Arch, T>(tokens) * head_dim),
+        scores(values + round_to_panel<Arch, T>(head_dim) * tokens),
+        rest(scores + round_to_panel<Arch, T>(tokens) * GemmShape<Arch, T>::rows),
+        score_stride(round_to_panel<Arch, T>(tokens)) {}
+};
+
+template <class Arch, class T>
+void pack_head(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
+               const AttentionScratch<Arch, T>& scratch) noexcept {
+  pack_panels<Arch, T>(head.q + head.part, tokens, head_dim, head.stride, scratch.keys);
+  pack_panels_transposed<Arch, T>(head.q + 2 * head.part, head_dim, tokens, head.stride, scratch.values);
+}
+
+/// Queries [first, first + rows) of a packed head: out = softmax(scale (q k^T + bias)) v, as weighted sums of
+/// the values, [rows, head_dim], and in `factors` what each row of it is still to be multiplied with.
+template <class Arch, class T>
+[[gnu::always_inline]] inline void attend(const AttentionHead<T>& head, std::ptrdiff_t first,
+                                          std::ptrdiff_t rows, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
+                                          T scale, const AttentionScratch<Arch, T>& scratch, T* out,
+                                          std::ptrdiff_t out_stride, T* factors) noexcept {
   using B = Batch<Arch, T>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
-  const std::ptrdiff_t tokens = operands.tokens;
-  const std::ptrdiff_t head_dim = operands.head_dim;
-  const std::ptrdiff_t dim = operands.heads * head_dim;
-  const std::ptrdiff_t blocks = attention_blocks<Arch, T>(tokens);
-  const std::ptrdiff_t score_stride = round_to_panel<Arch, T>(tokens);
   const std::ptrdiff_t padded = (tokens + lanes - 1) / lanes * lanes;
-  T* const keys = scratch;
-  T* const values = keys + score_stride * head_dim;
-  T* const scores = values + round_to_panel<Arch, T>(head_dim) * tokens;
-  T* const rest = scores + score_stride * GemmShape<Arch, T>::rows;
   const std::ptrdiff_t whole = padded - lanes;
+  const std::ptrdiff_t score_stride = scratch.score_stride;
   // Keys that fill the last vector up get no weight.
   alignas(64) T mask[B::size];
   for (std::ptrdiff_t j = 0; j < lanes; ++j) {
     mask[j] = whole + j < tokens ? T(0) : -std::numeric_limits<T>::infinity();
   }
   const B absent = B::load_aligned(mask);
+  gemm_whole<Arch, T>(
+      {.a = head.q + first * head.stride,
+       .a_stride = head.stride,
+       .rows = rows,
+       .packed = scratch.keys,
+       .columns = padded,
+       .depth = head_dim,
+       .epilogue = {.kind = EpilogueKind::scaled_residual,
+                    .residual = head.bias == nullptr ? nullptr : head.bias + first * head.bias_stride,
+                    .residual_stride = head.bias_stride},
+       .c = scratch.scores,
+       .c_stride = score_stride},
+      scratch.rest);
+  // Step by step over all rows: a reduction over lanes waits for itself, but not for the next row's.
+  B sums[GemmShape<Arch, T>::rows];
+  for (std::ptrdiff_t row = 0; row < rows; ++row) {
+    T* const weights = scratch.scores + row * score_stride;
+    (B::load_aligned(weights + whole) + absent).store_aligned(weights + whole);
+    factors[row] = largest<Arch, T>(weights, whole, weights + whole);
+  }
+  for (std::ptrdiff_t row = 0; row < rows; ++row) {
+    T* const weights = scratch.scores + row * score_stride;
+    sums[row] = exponentials<Arch, T>(weights, whole, weights + whole, factors[row], scale);
+  }
+  for (std::ptrdiff_t row = 0; row < rows; ++row) factors[row] = T(1) / sum_lanes<Arch, T>(sums[row]);
+  gemm_whole<Arch, T>({.a = scratch.scores,
+                       .a_stride = score_stride,
+                       .rows = rows,
+                       .packed = scratch.values,
+                       .columns = head_dim,
+                       .depth = tokens,
+                       .epilogue = {},
+                       .c = out,
+                       .c_stride = out_stride},
+                      scratch.rest);
+}
+
+/// to = from * factor; may be the same memory.
+template <class Arch, class T>
+inline void scale_row(const T* from, std::ptrdiff_t size, T factor, T* to) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  const std::ptrdiff_t vectors = size / lanes * lanes;
+  for (std::ptrdiff_t j = 0; j < vectors; j += lanes) {
+    (B::load_unaligned(from + j) * B(factor)).store_unaligned(to + j);
+  }
+  for (std::ptrdiff_t j = vectors; j < size; ++j) to[j] = from[j] * factor;
+}
+
+/// Blocks [begin, end) of queries, numbered by image, head, block: out = softmax(scale q k^T) v. A head's
+/// keys and values are packed by every task that has a block of it.
+template <class Arch, class T>
+void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
+                    T* memory) noexcept {
+  const std::ptrdiff_t tokens = operands.tokens;
+  const std::ptrdiff_t head_dim = operands.head_dim;
+  const std::ptrdiff_t dim = operands.heads * head_dim;
+  const std::ptrdiff_t blocks = attention_blocks<Arch, T>(tokens);
+  const AttentionScratch<Arch, T> scratch(tokens, head_dim, memory);
   for (std::ptrdiff_t i = begin; i < end; ++i) {
     const std::ptrdiff_t block = i % blocks;
-    const std::ptrdiff_t head = i / blocks % operands.heads;
+    const std::ptrdiff_t index = i / blocks % operands.heads;
     const std::ptrdiff_t image = i / blocks / operands.heads;
-    const T* const q = operands.qkv + image * tokens * 3 * dim + head * head_dim;
+    const AttentionHead<T> head = {.q = operands.qkv + image * tokens * 3 * dim + index * head_dim,
+                                   .part = dim,
+                                   .stride = 3 * dim,
+                                   .bias = nullptr,
+                                   .bias_stride = 0};
+    if (i == begin || block == 0) pack_head(head, tokens, head_dim, scratch);
+    const std::ptrdiff_t first = block * tokens / blocks;
+    const std::ptrdiff_t rows = (block + 1) * tokens / blocks - first;
+    T* const out = operands.out + (image * tokens + first) * operands.out_stride + index * head_dim;
+    // The sums of the weights divide the result, which has fewer columns than the weights.
+    T factors[GemmShape<Arch, T>::rows];
+    attend(head, first, rows, tokens, head_dim, operands.scale, scratch, out, operands.out_stride, factors);
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      T* const at = out + row * operands.out_stride;
+      scale_row<Arch, T>(at, head_dim, factors[row], at);
+    }
+  }
+}
+
+/// Elements of scratch of one task on windows: a head's queries, keys and values side by side, and a block of
+/// the result, beside what attention takes anyway.
+template <class Arch, class T>
+std::ptrdiff_t window_attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
+  const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
+  return tokens * 3 * padded + GemmShape<Arch, T>::rows * padded +
+         attention_scratch_elements<Arch, T>(tokens, head_dim);
+}
+
+/// The same within windows, whose tokens are gathered from the map as a head is packed; each row of the
+/// result goes to its place in the map, that of a token without one nowhere. So dividing a map into windows
+/// and putting it together again takes no pass over memory of its own.
+template <class Arch, class T>
+void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
+                           T* memory) noexcept {
+  using B = Batch<Arch, T>;
+  constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
+  const AttentionOperands<T>& attention = operands.attention;
+  const std::ptrdiff_t tokens = attention.tokens;
+  const std::ptrdiff_t head_dim = attention.head_dim;
+  const std::ptrdiff_t dim = attention.heads * head_dim;
+  const std::ptrdiff_t blocks = attention_blocks<Arch, T>(tokens);
+  const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
+  T* const gathered = memory;
+  T* const result = gathered + tokens * 3 * padded;
+  const AttentionScratch<Arch, T> scratch(tokens, head_dim, result + GemmShape<Arch, T>::rows * padded);
+  for (std::ptrdiff_t i = begin; i < end; ++i) {
+    const std::ptrdiff_t block = i % blocks;
+    const std::ptrdiff_t index = i / blocks % attention.heads;
+    const std::ptrdiff_t map = i / blocks / attention.heads / operands.windows;
+    const std::ptrdiff_t window = i / blocks / attention.heads % operands.windows;
+    const std::int32_t* const places = operands.rows + window * tokens;
+    const AttentionHead<T> head = {
+        .q = gathered,
+        .part = padded,
+        .stride = 3 * padded,
+        .bias = operands.bias +
+                (operands.kinds[window] * attention.heads + index) * tokens * operands.bias_stride,
+        .bias_stride = operands.bias_stride};
     if (i == begin || block == 0) {
-      pack_panels<Arch, T>(q + dim, tokens, head_dim, 3 * dim, keys);
-      pack_panels_transposed<Arch, T>(q + 2 * dim, head_dim, tokens, 3 * dim, values);
+      const T* const first_row = attention.qkv + map * operands.map_rows * 3 * dim;
+      for (std::ptrdiff_t token = 0; token < tokens; ++token) {
+        const T* from = places[token] < 0 ? operands.padding : first_row + places[token] * 3 * dim;
+        T* to = gathered + token * 3 * padded;
+        from += index * head_dim;
+        for (int part = 0; part < 3; ++part, from += dim, to += padded) {
+          std::ptrdiff_t j = 0;
+          for (; j + lanes <= head_dim; j += lanes) B::load_unaligned(from + j).store_aligned(to + j);
+          for (; j < head_dim; ++j) to[j] = from[j];
+        }
+      }
+      pack_head(head, tokens, head_dim, scratch);
     }
     const std::ptrdiff_t first = block * tokens / blocks;
     const std::ptrdiff_t rows = (block + 1) * tokens / blocks - first;
-    T* const out = operands.out + (image * tokens + first) * operands.out_stride + head * head_dim;
-    gemm_whole<Arch, T>({.a = q + first * 3 * dim,
-                         .a_stride = 3 * dim,
-                         .rows = rows,
-                         .packed = keys,
-                         .columns = padded,
-                         .depth = head_dim,
-                         .epilogue = {},
-                         .c = scores,
-                         .c_stride = score_stride},
-                        rest);
-    // Step by step over all rows: a reduction over lanes waits for itself, but not for the next row's.
     T factors[GemmShape<Arch, T>::rows];
-    B sums[GemmShape<Arch, T>::rows];
+    attend(head, first, rows, tokens, head_dim, attention.scale, scratch, result, padded, factors);
+    T* const out = attention.out + map * operands.map_rows * attention.out_stride + index * head_dim;
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      T* const weights = scores + row * score_stride;
-      (B::load_aligned(weights + whole) + absent).store_aligned(weights + whole);
-      factors[row] = largest<Arch, T>(weights, whole, weights + whole);
-    }
-    for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      T* const weights = scores + row * score_stride;
-      sums[row] = exponentials<Arch, T>(weights, whole, weights + whole, factors[row], operands.scale);
-    }
-    for (std::ptrdiff_t row = 0; row < rows; ++row) factors[row] = T(1) / sum_lanes<Arch, T>(sums[row]);
-    gemm_whole<Arch, T>({.a = scores,
-                         .a_stride = score_stride,
-                         .rows = rows,
-                         .packed = values,
-                         .columns = head_dim,
-                         .depth = tokens,
-                         .epilogue = {},
-                         .c = out,
-                         .c_stride = operands.out_stride},
-                        rest);
-    // The sums divide the result, which has fewer columns than the weights.
-    for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      T* const to = out + row * operands.out_stride;
-      const std::ptrdiff_t vectors = head_dim / lanes * lanes;
-      for (std::ptrdiff_t j = 0; j < vectors; j += lanes) {
-        (B::load_unaligned(to + j) * B(factors[row])).store_unaligned(to + j);
-      }
-      for (std::ptrdiff_t j = vectors; j < head_dim; ++j) to[j] *= factors[row];
+      const std::int32_t place = places[first + row];
+      if (place < 0) continue;
+      scale_row<Arch, T>(result + row * padded, head_dim, factors[row], out + place * attention.out_stride);
     }
   }
 }

@@ -34,6 +34,9 @@ struct KernelTable {
   decltype(&detail::attention_blocks<xsimd::default_arch, T>) attention_blocks;
   decltype(&detail::attention_scratch_elements<xsimd::default_arch, T>) attention_scratch_elements;
   decltype(&detail::attention_task<xsimd::default_arch, T>) attention_task;
+  decltype(&detail::window_attention_scratch_elements<xsimd::default_arch, T>)
+      window_attention_scratch_elements;
+  decltype(&detail::window_attention_task<xsimd::default_arch, T>) window_attention_task;
   decltype(&detail::softmax<xsimd::default_arch, T>) softmax;
   decltype(&detail::layer_norm<xsimd::default_arch, T>) layer_norm;
   decltype(&detail::depthwise_7x7<xsimd::default_arch, T>) depthwise_7x7;
@@ -71,6 +74,8 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .attention_blocks = &attention_blocks<Arch, T>,
           .attention_scratch_elements = &attention_scratch_elements<Arch, T>,
           .attention_task = &attention_task<Arch, T>,
+          .window_attention_scratch_elements = &window_attention_scratch_elements<Arch, T>,
+          .window_attention_task = &window_attention_task<Arch, T>,
           .softmax = &softmax<Arch, T>,
           .layer_norm = &layer_norm<Arch, T>,
           .depthwise_7x7 = &depthwise_7x7<Arch, T>,
