@@ -3,8 +3,9 @@
 #
 # vbp::native  vbp::vbp compiled for this machine's CPU (the plain target leaves the architecture to its user)
 # vbp::images  vbp::vbp with libjpeg and libpng, for vbp/io/decode.hpp and vbp/io/image_stream.hpp
+# vbp::onnx    vbp::vbp with ONNX's protobuf definition, for vbp/<family>/onnx.hpp
 #
-# vbp_variant_scope may be GLOBAL; vbp_want_images is AUTO, ON or OFF.
+# vbp_variant_scope may be GLOBAL; vbp_want_images and vbp_want_onnx are AUTO, ON or OFF.
 if(NOT TARGET vbp::native)
   add_library(vbp::native INTERFACE IMPORTED ${vbp_variant_scope})
   target_link_libraries(vbp::native INTERFACE vbp::vbp)
@@ -27,5 +28,23 @@ if(NOT TARGET vbp::images AND NOT vbp_want_images STREQUAL "OFF")
     message(FATAL_ERROR "vbp: VBP_IMAGES is ON, but libjpeg or libpng is missing")
   else()
     message(STATUS "vbp: libjpeg or libpng is missing, so there is no vbp::images")
+  endif()
+endif()
+
+if(NOT TARGET vbp::onnx AND NOT vbp_want_onnx STREQUAL "OFF")
+  # Where the project at hand builds ONNX itself, the system's would be a second one.
+  if(NOT TARGET onnx_proto)
+    find_package(Protobuf QUIET ${vbp_variant_scope})
+    if(Protobuf_FOUND)
+      find_package(ONNX QUIET CONFIG ${vbp_variant_scope})
+    endif()
+  endif()
+  if(TARGET onnx_proto AND TARGET protobuf::libprotobuf)
+    add_library(vbp::onnx INTERFACE IMPORTED ${vbp_variant_scope})
+    target_link_libraries(vbp::onnx INTERFACE vbp::vbp onnx_proto)
+  elseif(vbp_want_onnx STREQUAL "ON")
+    message(FATAL_ERROR "vbp: VBP_ONNX is ON, but libonnx or libprotobuf is missing")
+  else()
+    message(STATUS "vbp: libonnx or libprotobuf is missing, so there is no vbp::onnx")
   endif()
 endif()

@@ -147,7 +147,7 @@ bool same_file(const fs::path& a, const fs::path& b) {
   return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error) || fs::equivalent(a, b, error);
 }
 
-void require_writable(const fs::path& out, const fs::path& json) {
+void require_writable(const fs::path& out, const fs::path& json, const std::string& option) {
   for (const fs::path& path : {out, json}) {
     if (path.empty()) continue;
     const fs::path folder = folder_of(path);
@@ -156,7 +156,7 @@ void require_writable(const fs::path& out, const fs::path& json) {
     const vbp::io::AtomicFile attempt(path);
   }
   if (!out.empty() && !json.empty() && same_file(out, json)) {
-    throw vbp::FileError(json.string(), "cannot be the file of both --out and --json");
+    throw vbp::FileError(json.string(), "cannot be the file of both " + option + " and --json");
   }
 }
 

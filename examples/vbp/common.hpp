@@ -95,9 +95,11 @@ std::filesystem::path folder_of(const std::filesystem::path& file);
 /// Whether two names are of the same file, which need not exist yet.
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
-/// The files that a subcommand is to write, --out and --json; an empty name is none. What can be told before
-/// the work is: throws FileError unless each can be created where it shall be and they are not the same file.
-void require_writable(const std::filesystem::path& out, const std::filesystem::path& json);
+/// The files that a subcommand is to write, of `option` and of --json; an empty name is none. What can be
+/// told before the work is: throws FileError unless each can be created where it shall be and they are not
+/// the same file.
+void require_writable(const std::filesystem::path& out, const std::filesystem::path& json,
+                      const std::string& option = "--out");
 
 /// Throws FileError if one of the files to write is one of those that are read.
 void require_not_read(const std::vector<std::filesystem::path>& outputs,
@@ -325,6 +327,7 @@ void add_explain(CLI::App& app);
 void add_finetune(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_export(CLI::App& app);
 /// Chooses the kernels: the best, or those of --arch or VBP_ARCH; vbp info --machine shows them.
 void add_machine(CLI::App& app);
 

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
     tool::add_finetune(app);
     tool::add_train(app);
     tool::add_bench(app);
+    tool::add_export(app);
     tool::add_machine(app);
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) throw tool::UsageError("a subcommand is required");

@@ -72,13 +72,6 @@ void save(vbp::io::AtomicFile& file, const vbp::ConvNextCheckpoint& checkpoint) 
 
 // ---- the variant ----
 
-/// The same checkpoint around another type of model.
-template <class To, class From>
-vbp::Checkpoint<To> around(const vbp::Checkpoint<From>& from, To model) {
-  return {from.path,     std::move(model), from.preprocessing, from.class_names,
-          from.metadata, from.values,      from.unresolved,    from.ignored};
-}
-
 template <class M>
 Checkpoint any_family(vbp::Checkpoint<M> checkpoint) {
   M model = std::move(checkpoint.model);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -57,6 +58,15 @@ vbp::io::Hash128 fingerprint(const Model& model);
 /// are none of the known ones, and what the family's loader throws.
 Checkpoint load_checkpoint(const std::string& file, const std::map<std::string, std::string>& options);
 void save_checkpoint(vbp::io::AtomicFile& file, const Checkpoint& checkpoint);
+/// Writes an ONNX file. Throws Error in a build without ONNX.
+void export_checkpoint(vbp::io::AtomicFile& file, const Checkpoint& checkpoint);
+
+/// The same checkpoint around another type of model.
+template <class To, class From>
+vbp::Checkpoint<To> around(const vbp::Checkpoint<From>& from, To model) {
+  return {from.path,     std::move(model), from.preprocessing, from.class_names,
+          from.metadata, from.values,      from.unresolved,    from.ignored};
+}
 
 /// A model without weights, of the shape that a configuration file says. The family is told from the keys: a
 /// ConvNeXt has `dims`. Throws what the family's own load throws.

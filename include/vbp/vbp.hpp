@@ -1,5 +1,6 @@
 #pragma once
-/// Everything of vbp that needs no image library. vbp/io/decode.hpp and vbp/io/image_stream.hpp read images.
+/// Everything of vbp that needs no optional component: vbp/io/decode.hpp and vbp/io/image_stream.hpp read
+/// images, vbp/<family>/onnx.hpp write ONNX files.
 
 #include "vbp/convnext/checkpoint.hpp"
 #include "vbp/convnext/checkpoint_names.hpp"

@@ -1,18 +1,18 @@
 cmake_minimum_required(VERSION 3.25)
 
-# Fails unless vbp/vbp.hpp includes every public header except those of IMAGE_HEADERS. What lies in a detail/
+# Fails unless vbp/vbp.hpp includes every public header except those of COMPONENT_HEADERS. What lies in a detail/
 # folder comes with the header that uses it.
 file(GLOB_RECURSE headers RELATIVE "${INCLUDE_FOLDER}" "${INCLUDE_FOLDER}/vbp/*.hpp")
 list(FILTER headers EXCLUDE REGEX "/detail/")
-list(REMOVE_ITEM headers vbp/vbp.hpp ${IMAGE_HEADERS})
+list(REMOVE_ITEM headers vbp/vbp.hpp ${COMPONENT_HEADERS})
 file(STRINGS "${INCLUDE_FOLDER}/vbp/vbp.hpp" lines REGEX "^#include")
 foreach(header IN LISTS headers)
   if(NOT "#include \"${header}\"" IN_LIST lines)
     message(SEND_ERROR "vbp/vbp.hpp does not include ${header}")
   endif()
 endforeach()
-foreach(header IN LISTS IMAGE_HEADERS)
+foreach(header IN LISTS COMPONENT_HEADERS)
   if("#include \"${header}\"" IN_LIST lines)
-    message(SEND_ERROR "vbp/vbp.hpp includes ${header}, which needs an image library")
+    message(SEND_ERROR "vbp/vbp.hpp includes ${header}, which needs an optional component")
   endif()
 endforeach()

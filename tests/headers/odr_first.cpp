@@ -1,7 +1,7 @@
 #include <vbp/vbp.hpp>
 
-#if defined(JPEG_LIB_VERSION) || defined(PNG_LIBPNG_VER)
-#error "vbp/vbp.hpp must not need an image library"
+#if defined(JPEG_LIB_VERSION) || defined(PNG_LIBPNG_VER) || defined(GOOGLE_PROTOBUF_VERSION)
+#error "vbp/vbp.hpp must not need the library of an optional component"
 #endif
 
 vbp::Index second_unit(const vbp::Matrix<float>& matrix);

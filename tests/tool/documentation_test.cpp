@@ -144,6 +144,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   check_report("vbp finetune and vbp train", report);
   require_tool("bench", at / "p", convnext, "--image-size", "32", "--repeat", "2", "--json", report);
   check_report("vbp bench", report);
+  if (VBP_HAS_ONNX) {
+    require_tool("export", at / "p", "--onnx", at / "p.onnx", "--json", report);
+    check_report("vbp export", report);
+  }
 
   // What is called optional need not be there, everything else is there even if there is nothing to say.
   require_tool("calibrate", at.model, "--data", at.data / "class 1", "--out", at / "s", "--json", report);
@@ -167,7 +171,8 @@ TEST_CASE("the documentation names every option of every subcommand", "[document
       {"calibrate", "vbp calibrate"}, {"merge", "vbp merge"},
       {"prune", "vbp prune"},         {"finetune", "vbp finetune and vbp train"},
       {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"},
-      {"sweep", "vbp sweep"},         {"explain", "vbp explain"}};
+      {"sweep", "vbp sweep"},         {"explain", "vbp explain"},
+      {"export", "vbp export"}};
   const std::string help = require_tool("--help");
   const std::set<std::string> shared = options_in(section("Options of several subcommands"));
   std::map<std::string, std::set<std::string>> of_section;

@@ -357,12 +357,11 @@ class CheckpointReader {
   std::vector<std::string> class_names_;
 };
 
-/// Writes a checkpoint under timm's tensor names, in float32. The metadata keep what they hold and are
-/// completed by `texts`; of `keys` no other value survives from what was read. shape_of(name, rows, cols) is
-/// the shape of a parameter's tensor. Throws as save_vit says.
-template <class Model, class ShapeOf>
-void save_checkpoint(io::AtomicFile& file, const Checkpoint<Model>& checkpoint, const SettingTexts& texts,
-                     std::span<const std::string_view> keys, ShapeOf&& shape_of) {
+/// The metadata of a file that is to hold the checkpoint: they keep what was read and are completed by
+/// `texts`; of `keys` no other value survives. Throws as save_vit says.
+template <class Model>
+io::Metadata complete_metadata(const Checkpoint<Model>& checkpoint, const SettingTexts& texts,
+                               std::span<const std::string_view> keys) {
   const auto& config = checkpoint.model.config;
   checkpoint.model.validate();
   io::validate(checkpoint.preprocessing);
@@ -379,6 +378,15 @@ void save_checkpoint(io::AtomicFile& file, const Checkpoint<Model>& checkpoint, 
   // A key that has no value now must not survive from what was read.
   for (const std::string_view key : keys) metadata.erase(std::string(key));
   for (const auto& [key, value] : texts) metadata[key] = value;
+  return metadata;
+}
+
+/// Writes a checkpoint under timm's tensor names, in float32, with complete_metadata. shape_of(name, rows,
+/// cols, vector) is the shape of a parameter's tensor. Throws as save_vit says.
+template <class Model, class ShapeOf>
+void save_checkpoint(io::AtomicFile& file, const Checkpoint<Model>& checkpoint, const SettingTexts& texts,
+                     std::span<const std::string_view> keys, ShapeOf&& shape_of) {
+  const io::Metadata metadata = complete_metadata(checkpoint, texts, keys);
   io::SafetensorsWriter writer;
   for_each_parameter(
       checkpoint.model, [&](const std::string& name, const auto& values, Index rows, Index cols) {

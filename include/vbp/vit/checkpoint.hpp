@@ -85,6 +85,17 @@ inline SettingTexts setting_texts(const VitConfig& config, const io::Preprocessi
   return texts;
 }
 
+/// The shape of a parameter's tensor under timm's names; `vector` is whether the parameter is one.
+inline std::vector<Index> vit_tensor_shape(const VitConfig& config, const std::string& name, Index rows,
+                                           Index cols, bool vector) {
+  if (name == "cls_token" || name == "dist_token") return {1, 1, rows};
+  if (name == "reg_token" || name == "pos_embed") return {1, rows, cols};
+  if (name == "patch_embed.proj.weight") {
+    return {rows, config.channels, config.patch_size, config.patch_size};
+  }
+  return vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
+}
+
 /// Reads one checkpoint. Each step needs what the ones before it have found.
 class VitLoader : CheckpointReader {
  public:
@@ -415,13 +426,8 @@ inline void save_vit(io::AtomicFile& file, const VitCheckpoint& checkpoint) {
   checkpoint_detail::save_checkpoint(
       file, checkpoint,
       checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names), kVitKeys,
-      [&](const std::string& name, Index rows, Index cols, bool vector) -> std::vector<Index> {
-        if (name == "cls_token" || name == "dist_token") return {1, 1, rows};
-        if (name == "reg_token" || name == "pos_embed") return {1, rows, cols};
-        if (name == "patch_embed.proj.weight") {
-          return {rows, config.channels, config.patch_size, config.patch_size};
-        }
-        return vector ? std::vector<Index>{rows} : std::vector<Index>{rows, cols};
+      [&](const std::string& name, Index rows, Index cols, bool vector) {
+        return checkpoint_detail::vit_tensor_shape(config, name, rows, cols, vector);
       });
 }
 
