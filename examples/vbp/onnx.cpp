@@ -1,4 +1,5 @@
 #include "vbp/convnext/onnx.hpp"
+#include "vbp/swin/onnx.hpp"
 
 #include <variant>
 

@@ -16,12 +16,15 @@
 
 #include "support/convnext.hpp"
 #include "support/gaussian.hpp"
+#include "support/swin.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/convnext/inference.hpp"
 #include "vbp/convnext/onnx.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/prune/plan.hpp"
 #include "vbp/prune/pruner.hpp"
+#include "vbp/swin/inference.hpp"
+#include "vbp/swin/onnx.hpp"
 #include "vbp/vit/inference.hpp"
 #include "vbp/vit/onnx.hpp"
 
@@ -38,6 +41,9 @@ vbp::Inference<float> inference_of(const vbp::VisionTransformer<float>& model) {
 }
 vbp::ConvNextInference<float> inference_of(const vbp::ConvNext<float>& model) {
   return vbp::ConvNextInference<float>(model);
+}
+vbp::SwinInference<float> inference_of(const vbp::SwinTransformer<float>& model) {
+  return vbp::SwinInference<float>(model);
 }
 
 /// Half of each block's neurons at most, each block another share.
@@ -135,9 +141,14 @@ void run(const fs::path& folder) {
   const Writer writer{folder};
   writer.write_golden("vit", vbp::load_vit);
   writer.write_golden("convnext", vbp::load_convnext);
+  writer.write_golden("swin", vbp::load_swin);
+  const auto write_hugging_face = [&](const std::string& name, const fs::path& from, auto&& load) {
+    writer.write_golden("hf." + name, from / "model.safetensors", from / "expected.safetensors", load);
+  };
+  write_hugging_face("convnext", kGolden / "convnext" / "hf", vbp::load_convnext);
+  write_hugging_face("swin", kGolden / "swin" / "hf", vbp::load_swin);
   for (const auto& entry : fs::directory_iterator(kGolden / "hf")) {
-    writer.write_golden("hf." + entry.path().filename().string(), entry.path() / "model.safetensors",
-                        entry.path() / "expected.safetensors", vbp::load_vit);
+    write_hugging_face(entry.path().filename(), entry.path(), vbp::load_vit);
   }
   for (vbp_test::TinyVit tiny : vbp_test::tiny_vits()) {
     std::replace(tiny.name.begin(), tiny.name.end(), ' ', '_');
@@ -149,6 +160,11 @@ void run(const fs::path& folder) {
   config.classes = 0;
   config.head_epsilon = 0.1;
   writer.write_drawn("convnext.no_head", vbp_test::draw_convnext<float>(config, 2));
+  vbp::SwinConfig swin = vbp_test::small_swin();
+  writer.write_drawn("swin.small", vbp_test::draw_swin<float>(swin, 1));
+  swin.pad_before_shift = true;
+  swin.classes = 0;
+  writer.write_drawn("swin.no_head", vbp_test::draw_swin<float>(swin, 2));
 }
 
 }  // namespace

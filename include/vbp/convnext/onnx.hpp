@@ -15,13 +15,7 @@ namespace vbp {
 
 namespace onnx_detail {
 
-/// Pixels as rows, [n * side * side, dim], of maps [n, dim, side, side], which convolutions read and write.
-inline std::string rows_of(OnnxGraph& graph, const std::string& name, const std::string& maps, Index dim) {
-  return reshape(graph, name + ".rows", transpose(graph, name + ".channels_last", maps, {0, 2, 3, 1}),
-                 {-1, dim});
-}
-
-/// The way back.
+/// Maps [n, dim, side, side], which convolutions read, of rows [n * side * side, dim].
 inline std::string maps_of(OnnxGraph& graph, const std::string& name, const std::string& rows, Index side,
                            Index dim) {
   return transpose(graph, name + ".channels_first",
@@ -63,10 +57,8 @@ inline io::OnnxGraph onnx_graph(const ConvNext<float>& model) {
                         block + ".gamma");
     }
   }
-  const std::string pixels =
-      reshape(graph, "head.pixels", stream, {-1, config.pixels(config.stages() - 1), config.dims.back()});
   const std::string mean =
-      graph.node("head.mean", "ReduceMean", {pixels}, {{"axes", std::vector<Index>{1}}, {"keepdims", 0}});
+      mean_of_rows(graph, "head.mean", stream, config.pixels(config.stages() - 1), config.dims.back());
   std::string result = layer_norm(graph, "head.norm", mean, config.head_epsilon);
   if (config.classes > 0) result = linear(graph, "head.fc", result);
   end_graph(graph, config, result);

@@ -120,9 +120,60 @@ inline std::string feed_forward(OnnxGraph& graph, const std::string& name, const
   return linear(graph, name + ".fc2", hidden);
 }
 
+/// What attention takes place between. `windows` is 0 where an image's tokens are one sequence.
+struct AttentionShape {
+  Index tokens = 0;
+  Index heads = 0;
+  Index head_dim = 0;
+  Index windows = 0;
+};
+
+/// Attention of rows [n * tokens, dim], of windows [n * windows * tokens, dim], its projections included.
+/// `bias` is added to the scaled scores [n, heads, tokens, tokens], of windows [n, windows, heads, tokens,
+/// tokens].
+inline std::string attention(OnnxGraph& graph, const std::string& name, const std::string& x,
+                             const AttentionShape& shape, const std::string& bias = {}) {
+  std::vector<Index> split{-1, shape.tokens, 3, shape.heads, shape.head_dim};
+  std::vector<Index> to_parts{2, 0, 3, 1, 4}, to_tokens{0, 2, 1, 3}, to_transposed{0, 1, 3, 2};
+  if (shape.windows > 0) {
+    split.insert(split.begin() + 1, shape.windows);
+    to_parts = {3, 0, 1, 4, 2, 5};
+    to_tokens = {0, 1, 3, 2, 4};
+    to_transposed = {0, 1, 2, 4, 3};
+  }
+  const std::string qkv = reshape(graph, name + ".qkv.split", linear(graph, name + ".qkv", x), split);
+  const std::string parts = transpose(graph, name + ".qkv.parts", qkv, to_parts);
+  const std::string queries = pick(graph, name + ".queries", parts, 0, 0);
+  const std::string keys = pick(graph, name + ".keys", parts, 0, 1);
+  const std::string values = pick(graph, name + ".values", parts, 0, 2);
+  const float scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  const std::string scaled = graph.node(name + ".queries.scaled", "Mul", {queries, graph.number(scale)});
+  const std::string transposed = transpose(graph, name + ".keys.transposed", keys, to_transposed);
+  std::string scores = graph.node(name + ".scores", "MatMul", {scaled, transposed});
+  if (!bias.empty()) scores = graph.node(name + ".scores.biased", "Add", {scores, bias});
+  const std::string weights = graph.node(name + ".softmax", "Softmax", {scores}, {{"axis", -1}});
+  const std::string sums = graph.node(name + ".sums", "MatMul", {weights, values});
+  const std::string rows = reshape(graph, name + ".rows", transpose(graph, name + ".tokens", sums, to_tokens),
+                                   {-1, shape.heads * shape.head_dim});
+  return linear(graph, name + ".proj", rows);
+}
+
+/// Pixels as rows, [n * side * side, dim], of maps [n, dim, side, side], which convolutions read and write.
+inline std::string rows_of(OnnxGraph& graph, const std::string& name, const std::string& maps, Index dim) {
+  return reshape(graph, name + ".rows", transpose(graph, name + ".channels_last", maps, {0, 2, 3, 1}),
+                 {-1, dim});
+}
+
+/// The mean [n, dim] over an image's rows, of [n * rows, dim].
+inline std::string mean_of_rows(OnnxGraph& graph, const std::string& name, const std::string& x, Index rows,
+                                Index dim) {
+  return graph.node(name, "ReduceMean", {reshape(graph, name + ".rows", x, {-1, rows, dim})},
+                    {{"axes", std::vector<Index>{1}}, {"keepdims", 0}});
+}
+
 /// The stream with what a branch adds to it, multiplied with the layer scale of that name if there is one.
 inline std::string residual(OnnxGraph& graph, const std::string& name, const std::string& stream,
-                            std::string branch, const std::string& scale) {
+                            std::string branch, const std::string& scale = {}) {
   if (graph.has_initializer(scale)) branch = graph.node(name + ".scaled", "Mul", {branch, scale});
   return graph.node(name, "Add", {stream, branch});
 }

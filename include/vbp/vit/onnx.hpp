@@ -1,7 +1,6 @@
 #pragma once
 /// A Vision Transformer as an ONNX graph. Needs the protobuf definition that ONNX ships.
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -44,26 +43,6 @@ inline std::string embed(OnnxGraph& graph, const VitConfig& config) {
     stream = graph.node("patch_embed.padded", "Pad", {patches, graph.list({0, prefix, 0, 0, 0, 0})});
   }
   return reshape(graph, "embedded.rows", graph.node("embedded", "Add", {stream, start}), {-1, config.dim});
-}
-
-/// Of rows [n * tokens, dim]; without the output projection.
-inline std::string attention(OnnxGraph& graph, const VitConfig& config, const std::string& name,
-                             const std::string& x) {
-  const Index tokens = config.tokens(), heads = config.heads, width = config.head_dim();
-  const std::string qkv = linear(graph, name + ".qkv", x);
-  const std::string split = reshape(graph, name + ".qkv.split", qkv, {-1, tokens, 3, heads, width});
-  const std::string parts = transpose(graph, name + ".qkv.parts", split, {2, 0, 3, 1, 4});
-  const std::string queries = pick(graph, name + ".queries", parts, 0, 0);
-  const std::string keys = pick(graph, name + ".keys", parts, 0, 1);
-  const std::string values = pick(graph, name + ".values", parts, 0, 2);
-  const float scale = 1.0F / std::sqrt(static_cast<float>(width));
-  const std::string scaled = graph.node(name + ".queries.scaled", "Mul", {queries, graph.number(scale)});
-  const std::string transposed = transpose(graph, name + ".keys.transposed", keys, {0, 1, 3, 2});
-  const std::string scores = graph.node(name + ".scores", "MatMul", {scaled, transposed});
-  const std::string weights = graph.node(name + ".softmax", "Softmax", {scores}, {{"axis", -1}});
-  const std::string sums = graph.node(name + ".sums", "MatMul", {weights, values});
-  return reshape(graph, name + ".rows", transpose(graph, name + ".tokens", sums, {0, 2, 1, 3}),
-                 {-1, config.dim});
 }
 
 /// What inference.hpp returns, from the rows that leave the last block. Unless all tokens are averaged, only
@@ -110,11 +89,12 @@ inline io::OnnxGraph onnx_graph(const VisionTransformer<float>& model) {
   });
   std::string stream = embed(graph, config);
   for (const std::string& block : block_names(config)) {
-    const std::string attended = attention(graph, config, block + ".attn",
-                                           layer_norm(graph, block + ".norm1", stream, config.epsilon));
-    stream = residual(graph, block + ".residual1", stream, linear(graph, block + ".attn.proj", attended),
-                      block + ".ls1.gamma");
-    const std::string normal = layer_norm(graph, block + ".norm2", stream, config.epsilon);
+    std::string normal = layer_norm(graph, block + ".norm1", stream, config.epsilon);
+    const std::string attended =
+        attention(graph, block + ".attn", normal,
+                  {.tokens = config.tokens(), .heads = config.heads, .head_dim = config.head_dim()});
+    stream = residual(graph, block + ".residual1", stream, attended, block + ".ls1.gamma");
+    normal = layer_norm(graph, block + ".norm2", stream, config.epsilon);
     stream = residual(graph, block + ".residual2", stream,
                       feed_forward(graph, block + ".mlp", normal, config.activation), block + ".ls2.gamma");
   }
