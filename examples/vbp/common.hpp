@@ -159,15 +159,16 @@ struct Evaluation {
   void add_to(Json& report) const;
 };
 
-/// The hash of an image file's content; nothing where it cannot be read, which those who decode it report.
-std::optional<std::string> content_of(const vbp::io::ImageEntry& image);
+/// The hash of each image file's content; nothing where it cannot be read, which those who decode it report.
+using Contents = std::vector<std::optional<std::string>>;
+Contents contents_of(const std::vector<vbp::io::ImageEntry>& images);
 
-/// The contents of images as a set, to be looked up in, and as one hash, order and labels included.
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images);
-std::string digest_of(const std::vector<vbp::io::ImageEntry>& images);
+/// The same to be looked up in, and with the labels as one hash.
+std::unordered_set<std::string> set_of(const Contents& contents);
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images, const Contents& contents);
 
 /// Throws FileError if an evaluation image is among the calibration images, told by content.
-void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation, const Contents& contents,
                       const std::unordered_set<std::string>& calibration);
 
 /// The paths of images, for require_not_read.
@@ -202,10 +203,21 @@ Latency latency_of(std::vector<double>& milliseconds);
 /// Images to measure on: what the pixels are changes no time.
 vbp::Matrix<float> random_images(vbp::Index count, vbp::Index elements);
 
-/// Both models in turn on `batch` images, so that a machine whose speed drifts favours neither, until the
-/// shortest times of both have come up again and again or ten seconds are over: dense, then pruned.
-std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options,
-                                    vbp::Index batch = 1);
+/// Of two models that ran in turn.
+struct Comparison {
+  Latency dense;
+  Latency pruned;
+  /// The median of pruned over dense, turn by turn: what disturbs the machine or changes its speed for longer
+  /// than a turn is in both.
+  double ratio = 1.0;
+};
+
+/// What a ratio may take that something is made to depend on.
+constexpr std::chrono::seconds kThorough(10);
+
+/// Both models in turn on `batch` images until the ratio is known to 1 % or the time is over, but five turns.
+Comparison measure(const Model& dense, const Model& pruned, const RunOptions& options, vbp::Index batch = 1,
+                   std::chrono::seconds most = std::chrono::seconds(1));
 
 /// --memory: what may stay in memory of what grows with the model's blocks and with the images.
 struct Room {
@@ -213,7 +225,7 @@ struct Room {
   /// Where the rest goes, in files without a name.
   std::filesystem::path folder = ".";
 
-  void add_to(CLI::App& app);
+  CLI::Option* add_to(CLI::App& app);
 };
 
 struct CalibrationRun {
@@ -235,6 +247,9 @@ struct CalibrationRun {
   vbp::Covariance<float> covariance(std::size_t block) const {
     return stored.empty() ? calibration.covariances[block] : stored[block].load();
   }
+  bool has_covariances() const { return !stored.empty() || !calibration.covariances.empty(); }
+  /// As of a calibration that holds them all.
+  std::string moments() const { return vbp::io::moments_name(has_covariances()); }
   /// What --memory came to.
   Json memory() const;
   /// All of them, each read when it is looked at.
@@ -274,21 +289,23 @@ struct CalibrationRun {
 /// What a calibration gathers beyond means and variances.
 struct Gather {
   bool covariances = false;
-  bool start = false;     ///< CalibrationRun::start
+  bool start = false;     ///< CalibrationRun::start, for refits, whose work needs room too
   bool gradient = false;  ///< CalibrationRun::gradient; the images must have labels
   Room room = {};         ///< for covariances and for what is to be done with them
 };
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
 /// that a resumed run ends with the same bits as an unbroken one. Where not all covariances have room it goes
-/// over the images again for each group of blocks that have; the bits are the same.
+/// over the images again for each group of blocks that have; the bits are the same, but one that is
+/// interrupted then is of no use.
 CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather = {},
-                         std::optional<vbp::io::Calibration> begun = std::nullopt);
+                         std::optional<CalibrationRun> begun = std::nullopt);
 
-/// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
-void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
-                            const std::string& name);
+/// A calibration file as if it had just been gathered; where room is limited its covariances are put aside
+/// one by one. Throws FileError for one of another model or preprocessing.
+CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string& file,
+                                const Gather& gather = {});
 
 /// 22,050,664 for people.
 std::string grouped(std::int64_t number);

@@ -81,7 +81,7 @@ void run(const ExplainOptions& options) {
   const Checkpoint dense = load(options.model);
   dense.require_complete();
   const Budget budget(options.budget, dense.model);
-  budget.plan();
+  budget.even_plan();
 
   const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
   CalibrationRun calibration;
@@ -96,13 +96,13 @@ void run(const ExplainOptions& options) {
                             {.covariances = true, .start = true, .gradient = method.needs_labels()});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
-    calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
-    require_calibration_of(dense, calibration.calibration, options.source.statistics);
-    method = asked.resolve(false, !calibration.calibration.covariances.empty());
+    calibration = load_calibration(dense, options.source.statistics);
+    method = asked.resolve(false, calibration.has_covariances());
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();
-  const vbp::PruningPlan plan = Compressor(dense, calibration, options.run).plan(method.criterion, budget);
+  const vbp::PruningPlan plan =
+      Compressor(dense, calibration, options.run).plan(method.criterion, budget).plan;
 
   Explanation explanation{.model = options.model.file,
                           .criterion = method.criterion,

@@ -1,6 +1,8 @@
 /// The loops over images, and what they measure.
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <span>
 #include <unordered_set>
 #include <utility>
@@ -49,8 +51,7 @@ void leave_out_seen(std::vector<vbp::io::ImageEntry>& images, const std::unorder
   std::unordered_set<std::string> met;
   std::vector<bool> known;
   std::size_t end = 0;
-  for (const vbp::io::ImageEntry& image : images) {
-    const auto content = content_of(image);
+  for (const auto& content : contents_of(images)) {
     known.push_back(content && seen.contains(*content));
     if (known.back() && met.insert(*content).second) end = known.size();
   }
@@ -78,38 +79,40 @@ std::vector<Index> new_rows(const vbp::io::ImageBatch& batch, std::unordered_set
 
 }  // namespace
 
-std::optional<std::string> content_of(const vbp::io::ImageEntry& image) {
-  if (interrupted()) throw Interrupted("interrupted; nothing was written");
-  try {
-    return vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string();
-  } catch (const vbp::FileError&) {
-    return std::nullopt;
-  }
-}
-
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> contents;
+Contents contents_of(const std::vector<vbp::io::ImageEntry>& images) {
+  Contents contents;
   for (const vbp::io::ImageEntry& image : images) {
-    if (auto content = content_of(image)) contents.insert(std::move(*content));
+    if (interrupted()) throw Interrupted("interrupted; nothing was written");
+    try {
+      contents.push_back(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
+    } catch (const vbp::FileError&) {
+      contents.emplace_back();
+    }
   }
   return contents;
 }
 
-std::string digest_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::string text;
-  for (const vbp::io::ImageEntry& image : images) {
-    text += content_of(image).value_or("unreadable") + ' ' + std::to_string(image.label) + '\n';
+std::unordered_set<std::string> set_of(const Contents& contents) {
+  std::unordered_set<std::string> set;
+  for (const auto& content : contents) {
+    if (content) set.insert(*content);
   }
+  return set;
+}
+
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images, const Contents& contents) {
+  std::string text;
+  for (std::size_t i = 0; i < images.size(); ++i)
+    text += contents[i].value_or("unreadable") + ' ' + std::to_string(images[i].label) + '\n';
   return vbp::io::hash_bytes(std::as_bytes(std::span(text))).to_string();
 }
 
-void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation, const Contents& contents,
                       const std::unordered_set<std::string>& calibration) {
-  for (const vbp::io::ImageEntry& image : evaluation) {
-    const auto content = content_of(image);
-    if (content && calibration.contains(*content)) {
+  for (std::size_t i = 0; i < evaluation.size(); ++i) {
+    if (contents[i] && calibration.contains(*contents[i])) {
       throw vbp::FileError(
-          image.path.string(),
+          evaluation[i].path.string(),
           "is a calibration image too; evaluating on what was calibrated on flatters the result");
     }
   }
@@ -121,7 +124,9 @@ std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std:
   auto images = labels_of == nullptr ? vbp::io::find_images(folder)
                                      : evaluation_images(*labels_of, folder, std::nullopt);
   if (limit) images = vbp::io::spread(images, *limit);
-  if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
+  if (!evaluation.empty()) {
+    require_disjoint(evaluation, contents_of(evaluation), set_of(contents_of(images)));
+  }
   return images;
 }
 
@@ -173,16 +178,6 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::Ima
   return result;
 }
 
-void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
-                            const std::string& name) {
-  if (calibration.model != fingerprint(checkpoint.model)) {
-    throw vbp::FileError(name, "holds the statistics of another model (" + calibration.model_name + ")");
-  }
-  if (calibration.preprocessing != checkpoint.preprocessing.to_string()) {
-    throw vbp::FileError(name, "was made with another preprocessing: " + calibration.preprocessing);
-  }
-}
-
 namespace {
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.
@@ -205,28 +200,44 @@ struct Layout {
   bool store_streams = false;
 };
 
+std::int64_t covariance_bytes(Index features) {
+  return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
+}
+
+/// Bytes of the work on one block.
+std::int64_t work_bytes(const Gather& gather, const Facts& facts) {
+  if (!gather.start) return 0;
+  Index width = facts.stream_dim;
+  for (const Stage& stage : facts.stages) width = std::max(width, stage.dim);
+  return vbp::step_bytes(*std::max_element(facts.hidden_widths.begin(), facts.hidden_widths.end()), width);
+}
+
+/// Throws UsageError where not even one block has room.
+void require_room(const Gather& gather, const Facts& facts) {
+  if (!gather.room.bytes) return;
+  const auto limit = static_cast<std::int64_t>(*gather.room.bytes);
+  const std::int64_t work = work_bytes(gather, facts);
+  const std::int64_t least =
+      work + covariance_bytes(*std::max_element(facts.hidden_widths.begin(), facts.hidden_widths.end()));
+  if (limit >= least) return;
+  throw UsageError("--memory: one block " + std::string(work > 0 ? "and the work on it take " : "takes ") +
+                   grouped(least) + " bytes, more than the " + grouped(limit) + " allowed");
+}
+
 /// For so many images. Throws UsageError where not even one block has room.
-Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
+Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) {
+  require_room(gather, facts);
   const std::vector<Index>& widths = facts.hidden_widths;
   Layout layout{.groups = {0, widths.size()}};
-  if (!room.bytes) return layout;
-  const auto limit = static_cast<std::int64_t>(*room.bytes);
-  const auto bytes_of = [](Index features) {
-    return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
-  };
+  if (!gather.room.bytes) return layout;
+  const auto limit = static_cast<std::int64_t>(*gather.room.bytes);
+  const std::int64_t work = work_bytes(gather, facts);
   std::int64_t all = 0;
-  for (const Index features : widths) all += bytes_of(features);
-  const Index most = *std::max_element(widths.begin(), widths.end());
-  // The widest stream, and what one takes while its next shape is made beside it.
-  Index width = facts.stream_dim, next = 0;
+  for (const Index features : widths) all += covariance_bytes(features);
+  // What a stream takes while its next shape is made beside it.
+  Index next = 0;
   for (const Stage& stage : facts.stages) {
-    width = std::max(width, stage.dim);
     if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
-  }
-  const std::int64_t work = vbp::step_bytes(most, width);
-  if (limit < bytes_of(most) + work) {
-    throw UsageError("--memory: one block and the work on it take " + grouped(bytes_of(most) + work) +
-                     " bytes, more than the " + grouped(limit) + " allowed");
   }
   layout.store_covariances = all + work > limit;
   // As it enters the first block there is a third.
@@ -237,11 +248,11 @@ Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
   layout.groups = {0};
   std::int64_t group = 0;
   for (std::size_t b = 0; b < widths.size(); ++b) {
-    if (group + bytes_of(widths[b]) > limit) {
+    if (group + covariance_bytes(widths[b]) > limit) {
       layout.groups.push_back(b);
       group = 0;
     }
-    group += bytes_of(widths[b]);
+    group += covariance_bytes(widths[b]);
   }
   layout.groups.push_back(widths.size());
   return layout;
@@ -255,32 +266,68 @@ Json CalibrationRun::memory() const {
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }
 
-CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, const Gather& gather,
-                         std::optional<vbp::io::Calibration> begun) {
-  const Facts facts = facts_of(checkpoint.model);
+CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string& file, const Gather& gather) {
+  require_room(gather, facts_of(checkpoint.model));
   CalibrationRun run;
   run.room = gather.room;
-  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
+  run.passes = 0;
+  vbp::io::Calibration::TakeCovariance put_aside;
+  if (run.room.bytes) {
+    put_aside = [&](vbp::Covariance<float>&& covariance) {
+      run.stored.emplace_back(covariance, run.room.folder);
+    };
+  }
+  run.calibration = vbp::io::Calibration::load(file, put_aside);
+  if (run.calibration.model != fingerprint(checkpoint.model)) {
+    throw vbp::FileError(file, "holds the statistics of another model (" + run.calibration.model_name + ")");
+  }
+  if (run.calibration.preprocessing != checkpoint.preprocessing.to_string()) {
+    throw vbp::FileError(file, "was made with another preprocessing: " + run.calibration.preprocessing);
+  }
+  return run;
+}
+
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+                         const RunOptions& options, const Gather& gather,
+                         std::optional<CalibrationRun> begun) {
+  const Facts facts = facts_of(checkpoint.model);
+  CalibrationRun run;
+  if (begun) {
+    run = std::move(*begun);
+  } else {
+    run.calibration = empty_calibration(checkpoint);
+  }
+  run.room = gather.room;
   std::unordered_set<std::string> known;
   for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
   if (!known.empty()) leave_out_seen(images, known);
   const auto total = static_cast<std::int64_t>(images.size());
-  const Layout layout = layout_of(gather.room, facts, total);
+  const Layout layout = layout_of(gather, facts, total);
   if (gather.start) {
     run.start = {total * facts.stream_rows, facts.stream_dim,
                  layout.store_streams ? gather.room.folder : fs::path()};
   }
   auto& covariances = run.calibration.covariances;
+  // As they were begun, if they were.
   const auto open_group = [&](std::size_t group) {
     for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
-      covariances.emplace_back(facts.hidden_widths[b]);
+      covariances.push_back(b < run.stored.size() ? run.stored[b].load()
+                                                  : vbp::Covariance<float>(facts.hidden_widths[b]));
   };
-  const auto store_group = [&] {
-    for (const auto& covariance : covariances) run.stored.emplace_back(covariance, gather.room.folder);
+  const auto store_group = [&](std::size_t group) {
+    for (std::size_t i = 0; i < covariances.size(); ++i) {
+      vbp::StoredCovariance stored(covariances[i], gather.room.folder);
+      const std::size_t b = layout.groups[group] + i;
+      if (b < run.stored.size()) {
+        run.stored[b] = std::move(stored);
+      } else {
+        run.stored.push_back(std::move(stored));
+      }
+    }
     covariances.clear();
   };
-  if (gather.covariances && !begun) open_group(0);
+  if (gather.covariances && covariances.empty()) open_group(0);
+  if (!layout.store_covariances) run.stored.clear();
   const auto runner = make_runner(checkpoint.model, options.threads);
   const auto gradient = gather.gradient ? make_mean_gradient(checkpoint.model, options.threads) : nullptr;
   const auto begin = std::chrono::steady_clock::now();
@@ -332,7 +379,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
   const std::size_t groups = layout.groups.size() - 1;
   run.passes = static_cast<int>(groups);
   if (gather.covariances && layout.store_covariances) {
-    store_group();
+    store_group(0);
     for (std::size_t group = 1; group < groups && run.complete; ++group) {
       open_group(group);
       auto again = vbp::hidden_statistics(facts);
@@ -340,7 +387,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
            [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
              runner->observe(batch.pixels, again, covariances, static_cast<Index>(layout.groups[group]));
            });
-      store_group();
+      store_group(group);
     }
   }
   // Images that were left out leave their rows unused.
@@ -365,43 +412,50 @@ vbp::Matrix<float> random_images(Index count, Index elements) {
 
 namespace {
 
-/// Whether the shortest run is no stroke of luck: four others took hardly longer.
-bool settled(std::vector<double> milliseconds) {
-  const auto fifth = milliseconds.begin() + 4;
-  std::nth_element(milliseconds.begin(), fifth, milliseconds.end());
-  return *fifth <= 1.01 * *std::min_element(milliseconds.begin(), fifth);
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Whether the median is known to 1 %: the values sqrt(n) ranks to either side of the middle enclose that of
+/// all runs there might be in 95 of 100 cases.
+bool settled(std::vector<double> values) {
+  constexpr std::size_t fewest = 30;
+  if (values.size() < fewest) return false;
+  const std::size_t middle = values.size() / 2;
+  const auto ranks = static_cast<std::size_t>(std::sqrt(static_cast<double>(values.size())));
+  std::sort(values.begin(), values.end());
+  return values[middle + ranks] <= 1.01 * values[middle - ranks];
 }
 
 }  // namespace
 
-std::pair<Latency, Latency> measure(const Model& dense_model, const Model& pruned_model,
-                                    const RunOptions& options, Index batch) {
+Comparison measure(const Model& dense_model, const Model& pruned_model, const RunOptions& options,
+                   Index batch, std::chrono::seconds most) {
   const auto dense = make_runner(dense_model, options.threads);
   const auto pruned = make_runner(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
-  constexpr std::size_t fewest_runs = 5, usual_runs = 100, most_runs = 1000;
-  constexpr std::chrono::seconds budget(10);
+  constexpr std::size_t fewest_turns = 5, most_turns = 1000;
   const vbp::Matrix<float> images = random_images(batch, facts_of(dense_model).image_elements);
-  // The first run warms the caches and is not counted.
-  (*dense)(images);
-  (*pruned)(images);
-  std::vector<double> times[2];
-  const auto begin = Clock::now();
-  const auto enough = [&] {
-    const std::size_t runs = times[0].size();
-    if (runs < fewest_runs) return false;
-    return runs >= most_runs || Clock::now() - begin > budget ||
-           (runs >= usual_runs && settled(times[0]) && settled(times[1]));
+  const auto time_of = [&](Runner& runner) {
+    const auto begin = Clock::now();
+    runner(images);
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   };
-  while (!enough()) {
+  // The first run warms the caches and is not counted.
+  time_of(*dense);
+  time_of(*pruned);
+  std::vector<double> dense_times, pruned_times, ratios;
+  const auto begin = Clock::now();
+  while (ratios.size() < fewest_turns ||
+         (ratios.size() < most_turns && Clock::now() - begin < most && !settled(ratios))) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
-    for (int which = 0; which < 2; ++which) {
-      const auto start = Clock::now();
-      (*(which == 0 ? dense : pruned))(images);
-      times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    }
+    dense_times.push_back(time_of(*dense));
+    pruned_times.push_back(time_of(*pruned));
+    ratios.push_back(pruned_times.back() / dense_times.back());
   }
-  return {latency_of(times[0]), latency_of(times[1])};
+  return {latency_of(dense_times), latency_of(pruned_times), median_of(std::move(ratios))};
 }
 
 }  // namespace tool
