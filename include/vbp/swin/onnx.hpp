@@ -90,7 +90,7 @@ inline std::string window_attention(OnnxGraph& graph, const SwinConfig& config, 
     const Index pixel = there[static_cast<std::size_t>(i)];
     if (pixel >= 0) back[static_cast<std::size_t>(pixel)] = i;
   }
-  const bool whole = there == back;  // one window that is the map
+  const bool whole = layout.windows() == 1;
   const std::string tokens =
       whole ? rows : gather_pixels(graph, name + ".windows", rows, tables + ".windows", there, pixels, dim);
   const std::string bias = score_bias(graph, name, "layers." + std::to_string(stage), layout,
