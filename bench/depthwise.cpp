@@ -1,4 +1,7 @@
-/// The depthwise 7x7 convolutions of ConvNeXt-T's four stages, one image of 224 x 224.
+/// The depthwise 7x7 convolutions of ConvNeXt-T's four stages, one image of 224 x 224, and their gradients by
+/// the weights; those by the input are the convolution again.
+
+#include <string>
 
 #include "common.hpp"
 
@@ -26,6 +29,23 @@ int main(int argc, char** argv) {
                                           weight.data() + 49 * channels, out.data(), channels, workspace);
             });
       });
+      bench::add_row(std::string(stage.name) + ", weights",
+                     [size = stage.size, channels = stage.channels](benchmark::State& state) {
+                       const bench::Index elements = size * size * channels;
+                       const vbp::AlignedBuffer<float> x = bench::random_values(elements, 1);
+                       const vbp::AlignedBuffer<float> gradient = bench::random_values(elements, 2);
+                       vbp::AlignedBuffer<float> out(50 * channels);
+                       vbp::AlignedBuffer<float> partial(
+                           vbp::kernels::depthwise_7x7_weight_gradient_elements(1, size, size, channels));
+                       vbp::kernels::Workspace<float> workspace(bench::threads());
+                       const auto side = static_cast<double>(7 * size - 12);
+                       bench::arithmetic_row(
+                           state, workspace.pool(), 2.0 * side * side * static_cast<double>(channels), [&] {
+                             vbp::kernels::depthwise_7x7_weight_gradient(
+                                 x.data(), gradient.data(), 1, size, size, channels, out.data(),
+                                 out.data() + 49 * channels, partial.data(), workspace);
+                           });
+                     });
     }
   });
 }

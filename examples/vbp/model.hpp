@@ -16,11 +16,12 @@
 #include "vbp/model/checkpoint.hpp"
 #include "vbp/prune/cost.hpp"
 #include "vbp/prune/resource.hpp"
+#include "vbp/swin/model.hpp"
 #include "vbp/vit/model.hpp"
 
 namespace tool {
 
-using Model = std::variant<vbp::VisionTransformer<float>, vbp::ConvNext<float>>;
+using Model = std::variant<vbp::VisionTransformer<float>, vbp::ConvNext<float>, vbp::SwinTransformer<float>>;
 using Checkpoint = vbp::Checkpoint<Model>;
 
 /// Blocks between which the residual stream keeps its shape.
@@ -69,7 +70,8 @@ vbp::Checkpoint<To> around(const vbp::Checkpoint<From>& from, To model) {
 }
 
 /// A model without weights, of the shape that a configuration file says. The family is told from the keys: a
-/// ConvNeXt has `dims`. Throws what the family's own load throws.
+/// Swin Transformer has `window_size`, of the others a ConvNeXt has `dims`. Throws what the family's own load
+/// throws.
 Checkpoint load_config(const std::string& file, const std::map<std::string, std::string>& options);
 /// Changes the configuration alone.
 void set_classes(Model& model, vbp::Index classes);

@@ -55,7 +55,7 @@ void add_train(CLI::App& app) {
   command
       .add_option("--config", options->config,
                   "the network's shape, a JSON object: image_size, patch_size, dim, depth, num_heads, ...; "
-                  "with dims and depths a ConvNeXt's")
+                  "with dims and depths a ConvNeXt's, with window_size too a Swin Transformer's")
       ->required()
       ->check(not_empty)
       ->type_name("FILE");

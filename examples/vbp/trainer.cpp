@@ -8,6 +8,7 @@
 #include "vbp/train/convnext_backpropagation.hpp"
 #include "vbp/train/initialise.hpp"
 #include "vbp/train/mean_gradient.hpp"
+#include "vbp/train/swin_backpropagation.hpp"
 #include "vbp/train/vit_backpropagation.hpp"
 
 namespace tool {
@@ -57,6 +58,7 @@ class MeanGradientOf final : public MeanGradient {
 
 using Vit = vbp::VisionTransformer<float>;
 using ConvNext = vbp::ConvNext<float>;
+using Swin = vbp::SwinTransformer<float>;
 
 template <class... LayerScale>
 Vit initialised(const vbp::VitConfig& config, std::uint64_t seed, LayerScale... layer_scale) {
@@ -65,6 +67,10 @@ Vit initialised(const vbp::VitConfig& config, std::uint64_t seed, LayerScale... 
 template <class... LayerScale>
 ConvNext initialised(const vbp::ConvNextConfig& config, std::uint64_t seed, LayerScale... layer_scale) {
   return vbp::initialise_convnext<float>(config, seed, layer_scale...);
+}
+template <class... LayerScale>
+Swin initialised(const vbp::SwinConfig& config, std::uint64_t seed, LayerScale...) {
+  return vbp::initialise_swin<float>(config, seed);
 }
 
 }  // namespace

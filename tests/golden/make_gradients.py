@@ -2,8 +2,8 @@
 
 train/NAME.gradients.safetensors holds `inputs` [4, channels, size, size], `labels` [4] and, computed by PyTorch
 in float32, `loss`, the mean cross-entropy, and `gradient.PARAMETER` for every parameter of vit/NAME.safetensors.
-train/convnext_NAME.gradients.safetensors has the same of convnext/NAME.safetensors but the inputs, which are those of
-convnext/NAME.expected.safetensors.
+train/FAMILY_NAME.gradients.safetensors has the same of FAMILY/NAME.safetensors, convnext or swin, but the inputs, which
+are those of FAMILY/NAME.expected.safetensors.
 train/steps.safetensors holds ten steps of the network `layer_scale` on one batch, taught by `plain`: `inputs`,
 `labels`, `losses` [10] before each step, `norms` [10] of the gradient before clipping, and
 `weights.PARAMETER` after the last. The loss is alpha * cross-entropy with label smoothing + beta * T^2 *
@@ -17,6 +17,7 @@ import math
 from pathlib import Path
 
 import make_convnext
+import make_swin
 import torch
 import torch.nn.functional as F
 from common import HERE, draw_inputs, save_tensors
@@ -80,12 +81,11 @@ def make_gradients(name: str, out: Path) -> None:
     save_tensors(out / f"{name}.gradients.safetensors", {"inputs": inputs} | differentiate(model, inputs))
 
 
-def make_convnext_gradients(variant: make_convnext.Variant, out: Path) -> None:
-    """Those of a ConvNeXt."""
-    model = make_convnext.build(variant).float()
-    model.load_state_dict(load_file(HERE / "convnext" / f"{variant.name}.safetensors"))
-    inputs = load_file(HERE / "convnext" / f"{variant.name}.expected.safetensors")["inputs"]
-    save_tensors(out / f"convnext_{variant.name}.gradients.safetensors", differentiate(model, inputs))
+def make_family_gradients(family: str, model: nn.Module, name: str, out: Path) -> None:
+    """Those of another family, whose files are in a folder of its own."""
+    model.float().load_state_dict(load_file(HERE / family / f"{name}.safetensors"), strict=False)
+    inputs = load_file(HERE / family / f"{name}.expected.safetensors")["inputs"]
+    save_tensors(out / f"{family}_{name}.gradients.safetensors", differentiate(model, inputs))
 
 
 def has_decay(name: str, parameter: Tensor) -> bool:
@@ -147,8 +147,9 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in NAMES:
         make_gradients(name, out)
-    for variant in make_convnext.VARIANTS:
-        make_convnext_gradients(variant, out)
+    for family, script in (("convnext", make_convnext), ("swin", make_swin)):
+        for variant in script.VARIANTS:
+            make_family_gradients(family, script.build(variant), variant.name, out)
     make_steps(out)
 
 

@@ -3,7 +3,6 @@
 #include "support/convnext.hpp"
 
 #include <cstdint>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -232,70 +231,6 @@ TEST_CASE("bench runs families beside each other and names the layers that each 
   CHECK(contains(text, "attention"));
   require_tool("info", at.model, "--json", at.report);
   CHECK(report["models"][0]["macs"] == read_json(at.report)["macs"]);
-}
-
-TEST_CASE("a pruned ConvNeXt is fine-tuned, and goes on where it was interrupted", "[convnext][finetune]") {
-  ConvNextWorkplace at;
-  require_tool("prune", at.model, "--calibrate", at.data, "--rate", "0.5", "--out", at.out);
-  const auto tune = [&](const char* name, const auto&... options) {
-    require_tool("finetune", at.out, "--teacher", at.model, "--data", at.data, "--out", at / name, "--batch",
-                 "5", "--mixup", "0.5", "--average", "0.9", "--layer-decay", "0.8", "--lr", "1e-3",
-                 "--epochs", "3", "--min-lr", "1e-3", options...);
-    return read_text(at / name);
-  };
-  const std::string tuned = tune("a.safetensors");
-  CHECK(tuned != read_text(at.out));
-  CHECK(tune("b.safetensors", "--threads", "1", "--recompute") == tuned);
-  const auto losses = [&] {
-    std::vector<double> all;
-    std::ifstream log(at / "a.jsonl");
-    for (std::string line; std::getline(log, line);) {
-      const json entry = json::parse(line);
-      if (entry["kind"] == "epoch") all.push_back(entry["loss"]);
-    }
-    return all;
-  }();
-  REQUIRE(losses.size() == 3);
-  CHECK(losses.back() < losses.front());
-  // The teacher must be of the family, and see the same images.
-  check_refusal(run_tool("finetune", at.out, "--teacher", kGolden / "vit" / "plain.safetensors", "--data",
-                         at.data, "--out", at / "c"),
-                1, {"plain.safetensors: is a Vision Transformer; the teacher of a ConvNeXt must be one"});
-  CHECK_FALSE(fs::exists(at / "c"));
-  const std::string text =
-      require_tool("finetune", at.out, "--data", at.data, "--out", at / "c", "--memory", "--json", at.report);
-  CHECK(contains(text, "activations of a batch"));
-  const json memory = read_json(at.report)["activation_bytes"];
-  CHECK(memory["recomputed"].get<double>() < memory["kept"].get<double>());
-}
-
-TEST_CASE("train makes a ConvNeXt of the shape that a configuration says", "[convnext][train]") {
-  ConvNextWorkplace at;
-  write_text(at / "net.json", R"({"architecture": "tiny", "image_size": 16, "patch_size": 2, "dims": [8, 12],
-    "depths": [1, 2], "hidden_widths": [16, 24, 20], "crop_pct": 1.0, "layer_norm_eps": 1e-5})");
-  const auto train = [&](const auto&... options) {
-    return require_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at.out, "--epochs",
-                        "2", "--warmup", "1", "--batch", "13", options...);
-  };
-  CHECK(contains(train("--set", "patch_size=4"), "epoch 2"));
-  const auto trained = vbp::load_convnext(at.out);
-  CHECK_NOTHROW(trained.require_complete());
-  const vbp::ConvNextConfig& config = trained.model.config;
-  CHECK(config.patch_size == 4);
-  CHECK(config.hidden_widths == std::vector<Index>{16, 24, 20});
-  CHECK(config.classes == 7);
-  CHECK(config.head_epsilon == 1e-5);
-  CHECK(trained.class_names.at(6) == "class 6");
-  // They have moved from the 1e-6 that they begin with by no more than two steps an epoch of the rate.
-  const float scale = trained.model.blocks[0].layer_scale.cwiseAbs().maxCoeff();
-  CHECK(scale > 2e-6F);
-  CHECK(scale < 4.1e-3F);
-  train("--layer-scale", "0.5");
-  CHECK(vbp::load_convnext(at.out).model.blocks[0].layer_scale.minCoeff() > 0.49F);
-  require_tool("eval", at.out, "--data", at.data);
-  check_refusal(run_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at / "c", "--set",
-                         "num_heads=2"),
-                1, {R"(there is no configuration value "num_heads" of a ConvNeXt)"});
 }
 
 TEST_CASE("a budget in time is refused for a ConvNeXt, whose blocks differ in more than their widths",

@@ -1,7 +1,6 @@
 #pragma once
 /// The shape of a ConvNeXt that has no weights yet, from a JSON file.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <filesystem>
@@ -21,22 +20,9 @@ inline constexpr std::array<Flag<ConvNextConfig>, 1> kConvNextFlags{
     {{"layer_scale", &ConvNextConfig::layer_scale}}};
 
 inline void set_convnext(const Settings& settings, ConvNextConfig& config) {
-  if (const auto setting = settings.find("dims")) config.dims = setting->whole_numbers();
-  if (const auto setting = settings.find("depths")) {
-    config.depths = setting->whole_numbers();
-    const bool any_deep =
-        std::any_of(config.depths.begin(), config.depths.end(), [](Index depth) { return depth > 1024; });
-    if (any_deep) setting->refuse(quote(setting->value) + " is beyond reason");
-  }
-  for (std::size_t stage = 0; stage < std::min(config.dims.size(), config.depths.size()); ++stage) {
-    config.hidden_widths.insert(config.hidden_widths.end(), static_cast<std::size_t>(config.depths[stage]),
-                                4 * config.dims[stage]);
-  }
+  set_stages(settings, config);
   config.head_epsilon = config.epsilon;
   if (const auto setting = settings.find("head_norm_eps")) config.head_epsilon = setting->number();
-  if (const auto setting = settings.find("global_pool"); setting && setting->value != "avg") {
-    setting->refuse(quote(setting->value) + " is not supported, only avg is");
-  }
 }
 
 }  // namespace checkpoint_detail

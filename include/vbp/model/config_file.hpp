@@ -54,6 +54,25 @@ inline void set_widths(const Settings& settings, std::vector<Index>& widths) {
   widths = std::move(given);
 }
 
+/// dims, depths, the widths that follow from them, and the one pooling that networks of stages have.
+template <class Config>
+void set_stages(const Settings& settings, Config& config) {
+  if (const auto setting = settings.find("dims")) config.dims = setting->whole_numbers();
+  if (const auto setting = settings.find("depths")) {
+    config.depths = setting->whole_numbers();
+    const bool any_deep =
+        std::any_of(config.depths.begin(), config.depths.end(), [](Index depth) { return depth > 1024; });
+    if (any_deep) setting->refuse(quote(setting->value) + " is beyond reason");
+  }
+  for (std::size_t stage = 0; stage < std::min(config.dims.size(), config.depths.size()); ++stage) {
+    config.hidden_widths.insert(config.hidden_widths.end(), static_cast<std::size_t>(config.depths[stage]),
+                                4 * config.dims[stage]);
+  }
+  if (const auto setting = settings.find("global_pool"); setting && setting->value != "avg") {
+    setting->refuse(quote(setting->value) + " is not supported, only avg is");
+  }
+}
+
 inline void set_activation(const Settings& settings, Activation& activation) {
   const auto setting = settings.find("activation");
   if (!setting) return;

@@ -37,7 +37,8 @@ class Arena {
 };
 
 /// What a family says itself, in vit_backpropagation.hpp and its siblings: `Inference`, its forward pass
-/// without a way back; `Activations`, where the values of a batch lie; and forward and backward on them.
+/// without a way back; `Activations`, where the values of a batch lie; forward and backward on them; and
+/// bytes() where it holds memory of its own.
 template <class Model>
 class Passes;
 
@@ -63,12 +64,10 @@ class Backpropagation {
 
   /// Throws what model.validate() throws.
   explicit Backpropagation(const Model& model, BackpropagationOptions options = {})
-      : model_(model),
+      : model_(checked(model)),
         recompute_(options.recompute),
         context_(options.threads),
-        passes_(model, at_, recompute_, context_) {
-    model.validate();
-  }
+        passes_(model_, at_, recompute_, context_) {}
 
   Backpropagation(const Backpropagation&) = delete;
   Backpropagation& operator=(const Backpropagation&) = delete;
@@ -77,7 +76,9 @@ class Backpropagation {
 
   /// Bytes that activations and scratch take now.
   Index bytes() const noexcept {
-    return arena_.size() * static_cast<Index>(sizeof(Scalar)) + context_.bytes();
+    Index sum = arena_.size() * static_cast<Index>(sizeof(Scalar)) + context_.bytes();
+    if constexpr (requires { passes_.bytes(); }) sum += passes_.bytes();
+    return sum;
   }
 
   /// logits [n, config.outputs()] of images [n, channels * size * size], as the family's inference gives them
@@ -102,6 +103,11 @@ class Backpropagation {
   }
 
  private:
+  static const Model& checked(const Model& model) {
+    model.validate();
+    return model;
+  }
+
   const Model& model_;
   bool recompute_;
   LayerContext<Scalar> context_;

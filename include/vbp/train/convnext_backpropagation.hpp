@@ -3,134 +3,52 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <vector>
+#include <tuple>
 
-#include "vbp/convnext/config.hpp"
 #include "vbp/convnext/inference.hpp"
 #include "vbp/convnext/model.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/model/execution.hpp"
 #include "vbp/train/backpropagation.hpp"
 #include "vbp/train/layers.hpp"
+#include "vbp/train/stages.hpp"
 
 namespace vbp {
 
 namespace detail {
 
+/// What a block keeps. Rows are pixels.
 template <class T>
-class Passes<ConvNext<T>> {
+struct ConvNextBlockActivations {
+  static constexpr Index kWidest = 1;  ///< see StageActivations
+
+  T* input = nullptr;      ///< [rows, dim]
+  T* convolved = nullptr;  ///< [rows, dim], before the norm
+  T* hidden = nullptr;     ///< [rows, hidden], before the activation
+
+  void take(Index map, Index hidden_elements, Arena<T>& arena) {
+    convolved = arena.take(map);
+    hidden = arena.take(hidden_elements);
+  }
+};
+
+/// See StagePasses.
+template <class T>
+class Passes<ConvNext<T>>
+    : public StagePasses<Passes<ConvNext<T>>, ConvNext<T>, ConvNextBlockActivations<T>> {
+  using Base = StagePasses<Passes, ConvNext<T>, ConvNextBlockActivations<T>>;
+  friend Base;
+
  public:
-  using Model = ConvNext<T>;
+  using typename Base::Model;
   using Inference = ConvNextInference<T>;
-
-  /// Where the values of one batch lie that the backward pass needs, and its temporaries. Rows are pixels of
-  /// all images; their number and width are those of the stage.
-  struct Activations : Temporaries<T> {
-    struct Block {
-      T* input = nullptr;      ///< [rows, dim]
-      T* convolved = nullptr;  ///< [rows, dim], before the norm
-      T* hidden = nullptr;     ///< [rows, hidden], before the activation
-    };
-
-    Index images = 0;
-    T* patches = nullptr;   ///< [rows, patch elements]
-    T* embedded = nullptr;  ///< [rows, dim], before the stem's norm
-    std::vector<Block> blocks;
-    std::vector<T*> outputs;  ///< [rows, dim] of each stage
-    T *pooled = nullptr, *features = nullptr, *d_pooled = nullptr, *d_features = nullptr;  ///< [images, dim]
-    T* d_convolved = nullptr;                                                              ///< [rows, dim]
-
-    void lay_out(const ConvNextConfig& config, Index count, bool recompute, Arena<T>& arena) {
-      images = count;
-      const auto rows = [&](Index stage) { return images * config.pixels(stage); };
-      Index widest_map = 0, widest_hidden = 0, wide_elements = 0;
-      for (Index stage = 0, b = 0; stage < config.stages(); ++stage) {
-        widest_map = std::max(widest_map, rows(stage) * config.dim(stage));
-        if (stage > 0) wide_elements = std::max(wide_elements, rows(stage) * 4 * config.dim(stage - 1));
-        for (; b < config.first_block(stage + 1); ++b) {
-          widest_hidden =
-              std::max(widest_hidden, rows(stage) * config.hidden_widths[static_cast<std::size_t>(b)]);
-        }
-      }
-      patches = arena.take(rows(0) * config.patch_elements());
-      embedded = arena.take(rows(0) * config.dim(0));
-      Block shared;
-      if (recompute) shared = {nullptr, arena.take(widest_map), arena.take(widest_hidden)};
-      blocks.assign(config.hidden_widths.size(), shared);
-      outputs.clear();
-      for (Index stage = 0, b = 0; stage < config.stages(); ++stage) {
-        const Index map = rows(stage) * config.dim(stage);
-        for (; b < config.first_block(stage + 1); ++b) {
-          const auto i = static_cast<std::size_t>(b);
-          blocks[i].input = arena.take(map);
-          if (recompute) continue;
-          blocks[i].convolved = arena.take(map);
-          blocks[i].hidden = arena.take(rows(stage) * config.hidden_widths[i]);
-        }
-        outputs.push_back(arena.take(map));
-      }
-      for (T** at : {&pooled, &features, &d_pooled, &d_features})
-        *at = arena.take(images * config.dims.back());
-      d_convolved = arena.take(widest_map);
-      this->take(widest_map, std::max(wide_elements, widest_hidden), widest_hidden, arena);
-    }
-  };
-
-  Passes(const Model& model, const Activations& at, bool recompute, LayerContext<T>& context)
-      : model_(model), at_(at), recompute_(recompute), context_(context) {}
-
-  void forward(const MatrixView<T>& images, T* logits) {
-    cut_patches(images, config().channels, config().image_size, config().patch_size, at_.patches,
-                config().patch_elements(), pool());
-    linear_forward(model_.stem, at_.patches, rows(0), {}, at_.embedded, context_);
-    layer_norm_forward(model_.stem_norm, config().epsilon, at_.embedded, rows(0), at_.blocks.front().input,
-                       context_);
-    for (Index stage = 0, b = 0; stage < config().stages(); ++stage) {
-      if (stage > 0) downsampling_forward(stage, at_.blocks[static_cast<std::size_t>(b)].input);
-      const Index last = config().first_block(stage + 1) - 1;
-      for (; b <= last; ++b) {
-        const auto i = static_cast<std::size_t>(b);
-        block_forward(i, stage, b < last ? at_.blocks[i + 1].input : output(stage));
-      }
-    }
-    average_forward(output(last_stage()), at_.images, config().pixels(last_stage()), features(), at_.pooled,
-                    context_);
-    layer_norm_forward(model_.head_norm, config().head_epsilon, at_.pooled, at_.images, at_.features,
-                       context_);
-    head_forward(model_.head, at_.features, at_.images, features(), logits, context_);
-  }
-
-  void backward(const T* d_logits, Model& gradient) {
-    head_backward(model_.head, d_logits, at_.features, at_.images, features(), at_.d_features, gradient.head,
-                  context_);
-    std::fill_n(at_.d_pooled, at_.images * features(), T(0));
-    layer_norm_backward(model_.head_norm, config().head_epsilon, at_.pooled, at_.d_features, at_.images,
-                        at_.d_pooled, gradient.head_norm, context_);
-    average_backward(at_.d_pooled, at_.images, config().pixels(last_stage()), features(), at_.stream,
-                     context_);
-    for (Index stage = config().stages(); stage-- > 0;) {
-      for (Index b = config().first_block(stage + 1); b-- > config().first_block(stage);) {
-        const auto i = static_cast<std::size_t>(b);
-        // The last block's activations are still there.
-        if (recompute_ && i + 1 < at_.blocks.size()) block_forward(i, stage, nullptr);
-        block_backward(i, stage, gradient.blocks[i]);
-      }
-      if (stage > 0) downsampling_backward(stage, gradient);
-    }
-    T* const d_embedded = at_.branch;
-    std::fill_n(d_embedded, rows(0) * config().dim(0), T(0));
-    layer_norm_backward(model_.stem_norm, config().epsilon, at_.embedded, at_.stream, rows(0), d_embedded,
-                        gradient.stem_norm, context_);
-    linear_backward_weights(d_embedded, at_.patches, rows(0), gradient.stem, context_);
-  }
+  using Base::Base;
 
  private:
-  const ConvNextConfig& config() const noexcept { return model_.config; }
-  ThreadPool& pool() noexcept { return context_.workspace.pool(); }
-  Index rows(Index stage) const noexcept { return at_.images * config().pixels(stage); }
-  Index last_stage() const noexcept { return config().stages() - 1; }
-  Index features() const noexcept { return config().dims.back(); }
-  T* output(Index stage) const noexcept { return at_.outputs[static_cast<std::size_t>(stage)]; }
+  using Base::at_, Base::config, Base::context_, Base::features, Base::last_stage, Base::model_, Base::output,
+      Base::pool, Base::rows;
+
+  static auto embedding(auto& model) { return std::tie(model.stem, model.stem_norm); }
+  double embedding_epsilon() const noexcept { return config().epsilon; }
 
   // ---- one block: x + layer_scale fc2(gelu(fc1(norm(depthwise(x))))) ----
 
@@ -150,22 +68,22 @@ class Passes<ConvNext<T>> {
   void block_backward(std::size_t index, Index stage, ConvNextBlock<T>& gradient) {
     const ConvNextBlock<T>& block = model_.blocks[index];
     const auto& at = at_.blocks[index];
-    std::fill_n(at_.d_convolved, rows(stage) * config().dim(stage), T(0));
-    mlp_backward(mlp_of(block), at.convolved, at.hidden, at_.stream, rows(stage), at_.d_convolved,
+    T* const d_convolved = at_.normal;
+    mlp_backward(mlp_of(block), at.convolved, at.hidden, rows(stage), d_convolved,
                  {gradient, gradient.norm, gradient.layer_scale}, at_, context_);
-    depthwise_backward(block.depthwise, at.input, at_.d_convolved, at_.images, config().side(stage),
-                       at_.stream, at_.branch, gradient.depthwise, context_);
+    depthwise_backward(block.depthwise, at.input, d_convolved, at_.images, config().side(stage), at_.stream,
+                       at_.branch, gradient.depthwise, context_);
   }
 
   // ---- between two stages: a norm, and a linear layer of the four pixels of each square ----
 
-  void downsampling_forward(Index stage, T* out) {
+  void transition_forward(Index stage, T* out) {
     const ConvNextDownsampling<T>& layer = model_.downsamplings[static_cast<std::size_t>(stage - 1)];
     squares_of_normal(layer, stage);
     linear_forward(layer.reduction, at_.wide, rows(stage), {}, out, context_);
   }
 
-  void downsampling_backward(Index stage, Model& gradient) {
+  void transition_backward(Index stage, Model& gradient) {
     const ConvNextDownsampling<T>& layer = model_.downsamplings[static_cast<std::size_t>(stage - 1)];
     ConvNextDownsampling<T>& own = gradient.downsamplings[static_cast<std::size_t>(stage - 1)];
     const Index size = rows(stage - 1) * config().dim(stage - 1);
@@ -210,10 +128,22 @@ class Passes<ConvNext<T>> {
     });
   }
 
-  const Model& model_;
-  const Activations& at_;
-  bool recompute_;
-  LayerContext<T>& context_;
+  // ---- from the last map to the features: the mean, and a norm ----
+
+  void pool_forward() {
+    average_forward(output(last_stage()), at_.images, config().pixels(last_stage()), features(), at_.pooled,
+                    context_);
+    layer_norm_forward(model_.head_norm, config().head_epsilon, at_.pooled, at_.images, at_.features,
+                       context_);
+  }
+
+  void pool_backward(Model& gradient) {
+    std::fill_n(at_.d_pooled, at_.images * features(), T(0));
+    layer_norm_backward(model_.head_norm, config().head_epsilon, at_.pooled, at_.d_features, at_.images,
+                        at_.d_pooled, gradient.head_norm, context_);
+    average_backward(at_.d_pooled, at_.images, config().pixels(last_stage()), features(), at_.stream,
+                     context_);
+  }
 };
 
 }  // namespace detail

@@ -11,6 +11,8 @@
 #include "vbp/convnext/model.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/swin/config.hpp"
+#include "vbp/swin/model.hpp"
 #include "vbp/vit/config.hpp"
 #include "vbp/vit/model.hpp"
 
@@ -47,12 +49,13 @@ VisionTransformer<T> initialise_vit(const VitConfig& config, std::uint64_t seed,
   return model;
 }
 
-/// A model of this shape with weights as in timm's ConvNeXt (Liu et al. 2022): linear layers and convolutions
-/// normal with deviation 0.02 (their truncation at 100 deviations never happens), biases zero, layer scales
-/// `layer_scale`. The same seed gives the same model. Throws ValueError if the configuration is impossible.
-template <class T>
-ConvNext<T> initialise_convnext(const ConvNextConfig& config, std::uint64_t seed, double layer_scale = 1e-6) {
-  ConvNext<T> model = make_convnext<T>(config);
+namespace detail {
+
+/// Matrices normal with deviation 0.02, as good as never beyond the two at which PyTorch's trunc_normal_ cuts
+/// it; norms one, biases zero, layer scales `layer_scale`.
+template <class Model>
+void initialise_normal(Model& model, std::uint64_t seed, double layer_scale) {
+  using T = typename Model::Scalar;
   Random random(seed);
   for_each_parameter(model, [&](const std::string& name, auto& values, Index rows, Index cols) {
     if (name.ends_with(".gamma")) {
@@ -63,6 +66,26 @@ ConvNext<T> initialise_convnext(const ConvNextConfig& config, std::uint64_t seed
       values.setOnes();
     }
   });
+}
+
+}  // namespace detail
+
+/// A model of this shape with weights as its authors begin with (Liu et al. 2022): linear layers and
+/// convolutions normal with deviation 0.02, biases zero, layer scales `layer_scale`. The same seed gives the
+/// same model. Throws ValueError if the configuration is impossible.
+template <class T>
+ConvNext<T> initialise_convnext(const ConvNextConfig& config, std::uint64_t seed, double layer_scale = 1e-6) {
+  ConvNext<T> model = make_convnext<T>(config);
+  detail::initialise_normal(model, seed, layer_scale);
+  return model;
+}
+
+/// The same for a Swin Transformer (Liu et al. 2021), its tables of biases too. The patch embedding is no
+/// exception: its size is what the norm behind it takes away.
+template <class T>
+SwinTransformer<T> initialise_swin(const SwinConfig& config, std::uint64_t seed) {
+  SwinTransformer<T> model = make_swin<T>(config);
+  detail::initialise_normal(model, seed, 1.0);
   return model;
 }
 

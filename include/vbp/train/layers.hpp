@@ -43,7 +43,7 @@ struct LayerContext {
   kernels::Workspace<T> workspace;
   kernels::PackedWeight<T> packed;
   kernels::WeightGradient<T> weight_gradient;
-  AlignedBuffer<T> partial;  ///< sums of layer norms and depthwise convolutions
+  AlignedBuffer<T> partial;  ///< sums that are joined: of layer norms, depthwise convolutions, windows
   AlignedBuffer<T> kernels;  ///< of a depthwise convolution, as its own kernels read and write them
 };
 
@@ -55,7 +55,7 @@ struct Temporaries {
   T *wide = nullptr, *activated = nullptr;  ///< [rows, the widest layer], [rows, the widest hidden]
 
   /// The elements of each, out of detail::Arena.
-  void take(Index stream_elements, Index wide_elements, Index hidden_elements, auto& arena) {
+  void take_temporaries(Index stream_elements, Index wide_elements, Index hidden_elements, auto& arena) {
     for (T** at : {&stream, &normal, &branch}) *at = arena.take(stream_elements);
     wide = arena.take(wide_elements);
     activated = arena.take(hidden_elements);
@@ -251,6 +251,73 @@ void residual_backward_weights(const Linear<T>& layer, const Vector<T>& scale, c
   });
 }
 
+// ---- middle = input + scale * proj(attention(qkv(norm(input)))), the attention of a block ----
+
+/// What a block of attention and an MLP keeps. Rows are tokens, or pixels.
+template <class T>
+struct TransformerBlockActivations {
+  static constexpr Index kWidest = 3;  ///< of the layers that read the residual stream, in parts of its width
+
+  T* input = nullptr;     ///< [rows, dim]
+  T* qkv = nullptr;       ///< [rows, 3 dim]
+  T* attended = nullptr;  ///< [rows, dim]: what the heads give
+  T* middle = nullptr;    ///< [rows, dim]: the residual stream between attention and MLP
+  T* hidden = nullptr;    ///< [rows, hidden], before the activation
+
+  /// All but the input, of which there are `stream_elements`, out of detail::Arena.
+  void take(Index stream_elements, Index hidden_elements, auto& arena) {
+    qkv = arena.take(3 * stream_elements);
+    attended = arena.take(stream_elements);
+    middle = arena.take(stream_elements);
+    hidden = arena.take(hidden_elements);
+  }
+};
+
+template <class T>
+struct AttentionBranch {
+  const LayerNorm<T>& norm;
+  const Linear<T>& qkv;
+  const Linear<T>& proj;
+  const Vector<T>& scale;
+  double epsilon;
+};
+
+template <class T>
+struct AttentionGradient {
+  LayerNorm<T>& norm;
+  Linear<T>& qkv;
+  Linear<T>& proj;
+  Vector<T>& scale;
+};
+
+/// attend() makes block.attended of block.qkv.
+template <class T, class Attend>
+void attention_forward(const AttentionBranch<T>& of, const TransformerBlockActivations<T>& block, Index rows,
+                       const Temporaries<T>& at, LayerContext<T>& context, Attend&& attend) {
+  layer_norm_forward(of.norm, of.epsilon, block.input, rows, at.normal, context);
+  linear_forward(of.qkv, at.normal, rows, {}, block.qkv, context);
+  attend();
+  residual_forward(of.proj, of.scale, block.attended, block.input, rows, block.middle, context);
+}
+
+/// at.stream holds the gradient by block.middle and then by block.input. attend_back(d_attended, d_qkv) makes
+/// the second of the first.
+template <class T, class AttendBack>
+void attention_backward(const AttentionBranch<T>& of, const TransformerBlockActivations<T>& block, Index rows,
+                        const AttentionGradient<T>& gradient, const Temporaries<T>& at,
+                        LayerContext<T>& context, AttendBack&& attend_back) {
+  T* const d_attended = at.normal;
+  T* const d_qkv = at.wide;
+  residual_backward_input(of.proj, of.scale, at.stream, rows, d_attended, at.branch, context);
+  residual_backward_weights(of.proj, of.scale, at.stream, block.attended, rows, gradient.proj, gradient.scale,
+                            context);
+  attend_back(d_attended, d_qkv);
+  layer_norm_forward(of.norm, of.epsilon, block.input, rows, at.normal, context);
+  linear_backward_weights(d_qkv, at.normal, rows, gradient.qkv, context);
+  linear_backward_input(of.qkv, d_qkv, rows, at.branch, context);
+  layer_norm_backward(of.norm, of.epsilon, block.input, at.branch, rows, at.stream, gradient.norm, context);
+}
+
 // ---- out = in + scale * fc2(gelu(fc1(norm(x)))), the MLP of a block; x and in are one in most families ----
 
 template <class T>
@@ -280,18 +347,20 @@ void mlp_forward(const MlpBranch<T>& of, const T* x, const T* in, Index rows, T*
   residual_forward(of.mlp.fc2, of.scale, at.activated, in, rows, out, context);
 }
 
-/// Adds to dx; dout may be dx, and is the gradient by `in` as it is.
+/// at.stream is the gradient by `out`, and by `in` too. Adds that by x to dx, which is at.stream where x is
+/// the stream, or at.normal, which is cleared before.
 template <class T>
-void mlp_backward(const MlpBranch<T>& of, const T* x, const T* hidden, const T* dout, Index rows, T* dx,
+void mlp_backward(const MlpBranch<T>& of, const T* x, const T* hidden, Index rows, T* dx,
                   const MlpGradient<T>& gradient, const Temporaries<T>& at, LayerContext<T>& context) {
   T* const d_hidden = at.wide;
-  residual_backward_input(of.mlp.fc2, of.scale, dout, rows, d_hidden, at.branch, context);
+  residual_backward_input(of.mlp.fc2, of.scale, at.stream, rows, d_hidden, at.branch, context);
   activation_backward(of.activation, hidden, rows, of.mlp.fc1.weight.rows(), at.activated, d_hidden, context);
-  residual_backward_weights(of.mlp.fc2, of.scale, dout, at.activated, rows, gradient.mlp.fc2, gradient.scale,
-                            context);
+  residual_backward_weights(of.mlp.fc2, of.scale, at.stream, at.activated, rows, gradient.mlp.fc2,
+                            gradient.scale, context);
   layer_norm_forward(of.norm, of.epsilon, x, rows, at.normal, context);
   linear_backward_weights(d_hidden, at.normal, rows, gradient.mlp.fc1, context);
   linear_backward_input(of.mlp.fc1, d_hidden, rows, at.branch, context);
+  if (dx == at.normal) std::fill_n(dx, rows * of.norm.weight.size(), T(0));
   layer_norm_backward(of.norm, of.epsilon, x, at.branch, rows, dx, gradient.norm, context);
 }
 

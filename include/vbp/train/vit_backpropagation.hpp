@@ -24,17 +24,10 @@ class Passes<VisionTransformer<T>> {
  public:
   using Model = VisionTransformer<T>;
   using Inference = vbp::Inference<T>;
+  using Block = TransformerBlockActivations<T>;
 
   /// Where the values of one batch lie that the backward pass needs, and its temporaries. Rows are tokens.
   struct Activations : Temporaries<T> {
-    struct Block {
-      T* input = nullptr;     ///< [rows, dim]
-      T* qkv = nullptr;       ///< [rows, 3 dim]
-      T* attended = nullptr;  ///< [rows, dim]: what the heads give
-      T* middle = nullptr;    ///< [rows, dim]: the residual stream between attention and MLP
-      T* hidden = nullptr;    ///< [rows, hidden], before the activation
-    };
-
     Index images = 0, rows = 0;
     T* patches = nullptr;  ///< [images * patches, patch elements]
     std::vector<Block> blocks;
@@ -49,28 +42,20 @@ class Passes<VisionTransformer<T>> {
       const Index dim = config.dim;
       const Index widest_hidden = *std::max_element(config.hidden_widths.begin(), config.hidden_widths.end());
       patches = arena.take(images * config.patches() * config.patch_elements());
-      blocks.resize(config.hidden_widths.size());
       Block shared;
+      if (recompute) shared.take(rows * dim, rows * widest_hidden, arena);
+      blocks.assign(config.hidden_widths.size(), shared);
       for (std::size_t i = 0; i < blocks.size(); ++i) {
-        Block& block = blocks[i];
-        T* const input = arena.take(rows * dim);
-        if (i == 0 || !recompute) {
-          block.qkv = arena.take(rows * 3 * dim);
-          block.attended = arena.take(rows * dim);
-          block.middle = arena.take(rows * dim);
-          block.hidden = arena.take(rows * (recompute ? widest_hidden : config.hidden_widths[i]));
-          shared = block;
-        } else {
-          block = shared;
-        }
-        block.input = input;
+        blocks[i].input = arena.take(rows * dim);
+        if (!recompute) blocks[i].take(rows * dim, rows * config.hidden_widths[i], arena);
       }
       output = arena.take(rows * dim);
       for (T** at : {&pooled, &normal_pooled, &features, &d_pooled, &d_features}) {
         *at = arena.take(2 * images * config.pooled_features());
       }
       d_logits = arena.take(images * config.outputs());
-      this->take(rows * dim, rows * std::max(3 * dim, widest_hidden), rows * widest_hidden, arena);
+      this->take_temporaries(rows * dim, rows * std::max(Block::kWidest * dim, widest_hidden),
+                             rows * widest_hidden, arena);
     }
   };
 
@@ -101,8 +86,6 @@ class Passes<VisionTransformer<T>> {
   }
 
  private:
-  using Block = typename Activations::Block;
-
   const VitConfig& config() const noexcept { return model_.config; }
   ThreadPool& pool() noexcept { return context_.workspace.pool(); }
 
@@ -168,40 +151,33 @@ class Passes<VisionTransformer<T>> {
 
   // ---- one block: x + ls1 attention(norm1(x)), then x + ls2 fc2(gelu(fc1(norm2(x)))) ----
 
+  AttentionBranch<T> attention_of(const VitBlock<T>& block) const noexcept {
+    return {block.norm1, block.qkv, block.proj, block.layer_scale1, config().epsilon};
+  }
   MlpBranch<T> mlp_of(const VitBlock<T>& block) const noexcept {
     return {block, block.norm2, block.layer_scale2, config().epsilon, config().activation};
   }
 
   /// Without an `output` only what the backward pass needs is computed.
   void block_forward(const VitBlock<T>& block, const Block& at, T* output) {
-    const double epsilon = config().epsilon;
-    layer_norm_forward(block.norm1, epsilon, at.input, at_.rows, at_.normal, context_);
-    linear_forward(block.qkv, at_.normal, at_.rows, {}, at.qkv, context_);
-    kernels::attention(at.qkv, at_.images, config().tokens(), config().heads, config().head_dim(),
-                       at.attended, context_.workspace);
-    residual_forward(block.proj, block.layer_scale1, at.attended, at.input, at_.rows, at.middle, context_);
+    attention_forward(attention_of(block), at, at_.rows, at_, context_, [&] {
+      kernels::attention(at.qkv, at_.images, config().tokens(), config().heads, config().head_dim(),
+                         at.attended, context_.workspace);
+    });
     mlp_forward(mlp_of(block), at.middle, at.middle, at_.rows, at.hidden, output, at_, context_);
   }
 
   /// at_.stream holds the gradient by the block's output and then by its input.
   void block_backward(const VitBlock<T>& block, const Block& at, VitBlock<T>& gradient) {
-    const double epsilon = config().epsilon;
-    T* const dx = at_.stream;
-
-    mlp_backward(mlp_of(block), at.middle, at.hidden, dx, at_.rows, dx,
+    mlp_backward(mlp_of(block), at.middle, at.hidden, at_.rows, at_.stream,
                  {gradient, gradient.norm2, gradient.layer_scale2}, at_, context_);
-
-    T* const d_attended = at_.normal;
-    T* const d_qkv = at_.wide;
-    residual_backward_input(block.proj, block.layer_scale1, dx, at_.rows, d_attended, at_.branch, context_);
-    residual_backward_weights(block.proj, block.layer_scale1, dx, at.attended, at_.rows, gradient.proj,
-                              gradient.layer_scale1, context_);
-    kernels::attention_backward(at.qkv, d_attended, at_.images, config().tokens(), config().heads,
-                                config().head_dim(), d_qkv, context_.workspace);
-    layer_norm_forward(block.norm1, epsilon, at.input, at_.rows, at_.normal, context_);
-    linear_backward_weights(d_qkv, at_.normal, at_.rows, gradient.qkv, context_);
-    linear_backward_input(block.qkv, d_qkv, at_.rows, at_.branch, context_);
-    layer_norm_backward(block.norm1, epsilon, at.input, at_.branch, at_.rows, dx, gradient.norm1, context_);
+    attention_backward(attention_of(block), at, at_.rows,
+                       {gradient.norm1, gradient.qkv, gradient.proj, gradient.layer_scale1}, at_, context_,
+                       [&](const T* d_attended, T* d_qkv) {
+                         kernels::attention_backward(at.qkv, d_attended, at_.images, config().tokens(),
+                                                     config().heads, config().head_dim(), d_qkv,
+                                                     context_.workspace);
+                       });
   }
 
   // ---- from tokens to features; see Pooling ----

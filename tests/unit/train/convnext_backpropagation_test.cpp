@@ -1,19 +1,14 @@
 #include "vbp/train/convnext_backpropagation.hpp"
 
-#include <cstdint>
+#include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "support/backpropagation.hpp"
 #include "support/catch.hpp"
 #include "support/convnext.hpp"
-#include "support/folder.hpp"
-#include "vbp/core/error.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/train/initialise.hpp"
-#include "vbp/train/loss.hpp"
-#include "vbp/train/trainer.hpp"
 
 namespace {
 
@@ -21,6 +16,8 @@ using vbp::ConvNextConfig;
 using vbp::Index;
 using vbp::Matrix;
 using vbp_test::draw_convnext;
+
+const std::filesystem::path kTrainGolden = std::filesystem::path(VBP_TEST_DIR) / "golden" / "train";
 
 /// Two stages whose maps have 3 pixels a side and 1, the last row and column of the first left out.
 ConvNextConfig tiny_convnext() {
@@ -72,26 +69,10 @@ TEST_CASE("the gradient of every parameter of a ConvNeXt is that of finite diffe
 TEST_CASE("the gradient of every parameter of a ConvNeXt is PyTorch's", "[convnext]") {
   for (const std::string name : {"plain", "widths", "options"}) {
     INFO(name);
-    const vbp::ConvNext<float> model = vbp_test::golden_convnext(name);
-    const vbp::io::SafetensorsFile golden(vbp_test::kConvNextGolden / "../train" /
-                                          ("convnext_" + name + ".gradients.safetensors"));
     const Matrix<float> images = vbp_test::golden_convnext_tensor(name, "inputs").cast<float>();
-    const auto stored = golden.read_array<std::int64_t>("labels");
-    Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
-    vbp::set_targets({stored.begin(), stored.end()}, model.config.classes, 0.0, targets);
-    auto gradient = vbp::zeros_like(model);
-    vbp::Backpropagation network(model, {.threads = 2});
-    network.forward(images, logits.data());
-    const double loss = vbp::loss_and_gradient<float>(logits, targets, Matrix<float>(), {}, d_logits);
-    network.backward(d_logits.data(), gradient);
-    CHECK(loss == Approx(golden.read_vector<float>("loss", 1)[0]).epsilon(1e-5));
-    vbp::for_each_parameter(gradient, [&](const std::string& parameter, const auto& values, Index, Index) {
-      INFO(parameter);
-      const vbp::Vector<float> expected = golden.read_vector<float>("gradient." + parameter);
-      REQUIRE(expected.size() == values.size());
-      CHECK(vbp_test::relative_distance(Eigen::Map<const vbp::Vector<float>>(values.data(), values.size()),
-                                        expected) <= 1e-4);
-    });
+    vbp_test::check_golden_gradients(
+        vbp_test::golden_convnext(name), images,
+        vbp::io::SafetensorsFile(kTrainGolden / ("convnext_" + name + ".gradients.safetensors")));
   }
 }
 
@@ -132,36 +113,6 @@ TEST_CASE("what lies between two stages of a ConvNeXt learns as fast as the bloc
   });
 }
 
-TEST_CASE("a ConvNeXt learns 40 images by heart, by a teacher too, and goes on where it was", "[convnext]") {
-  const ConvNextConfig config = vbp_test::small_convnext();
-  vbp::TrainingBatch data{vbp_test::gaussian<float>(21, 40, config.image_elements()), {}};
-  for (Index i = 0; i < 40; ++i) data.labels.push_back((i * 7 + i / 5) % config.classes);
-  const vbp::TrainingOptions options{.epochs = 200, .batch = 40, .learning_rate = 1e-2, .warmup_epochs = 10};
-  const auto run = [&](auto& trainer, std::int64_t epochs) {
-    vbp::TrainingStep step;
-    while (trainer.progress().epoch < epochs) {
-      REQUIRE(trainer.step([&](vbp::TrainingBatch& batch) { return batch = data, true; }, step));
-      trainer.end_epoch();
-    }
-    return step;
-  };
-  const auto start = vbp::initialise_convnext<float>(config, 1);
-  vbp::Trainer trainer(start, nullptr, options, 40);
-  const vbp::TrainingStep last = run(trainer, 200);
-  CHECK(last.loss < 1e-2);
-  CHECK(last.correct == 40);
-
-  auto distils = options;
-  distils.loss = {.cross_entropy = 0.5, .distillation = 0.5};
-  distils.average = 0.9;
-  vbp::Trainer unbroken(start, &trainer.model(), distils, 40);
-  run(unbroken, 6);
-  const vbp_test::TemporaryFolder folder;
-  vbp::Trainer first(start, &trainer.model(), distils, 40);
-  run(first, 3);
-  first.save(folder / "state", {});
-  vbp::Trainer second(start, &trainer.model(), distils, 40);
-  second.restore(folder / "state");
-  run(second, 6);
-  CHECK(vbp_test::same_bits(second.model(), unbroken.model()));
+TEST_CASE("a ConvNeXt learns by heart, by a teacher too, and goes on where it was", "[convnext]") {
+  vbp_test::check_training(vbp::initialise_convnext<float>(vbp_test::small_convnext(), 1), 1e-2);
 }

@@ -1,11 +1,11 @@
 /// Gradients and optimiser steps against PyTorch's; tests/golden/make_gradients.py made the files.
 
 #include <cmath>
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "support/backpropagation.hpp"
 #include "support/catch.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/train/adamw.hpp"
@@ -25,32 +25,10 @@ using vbp::VisionTransformer;
 
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
 
-std::vector<Index> labels_of(const vbp::io::SafetensorsFile& file) {
-  const auto stored = file.read_array<std::int64_t>("labels");
-  return {stored.begin(), stored.end()};
-}
-
 Matrix<float> inputs_of(const vbp::io::SafetensorsFile& file, const vbp::VitConfig& config) {
   const Vector<float> values = file.read_vector<float>("inputs");
   return Eigen::Map<const Matrix<float>>(values.data(), values.size() / config.image_elements(),
                                          config.image_elements());
-}
-
-/// Compares a parameter with the stored one by norm. Adding a vector to all keys changes no softmax, so the
-/// gradient of the keys' bias is zero but for rounding, and its weights move by rounding alone: it is
-/// compared absolutely, or left out where `key_bias` is infinite.
-void check_close(const std::string& name, const float* values, Index size, const Vector<float>& expected,
-                 Index dim, double key_bias) {
-  INFO(name);
-  REQUIRE(expected.size() == size);
-  Vector<float> difference = Eigen::Map<const Vector<float>>(values, size) - expected;
-  Vector<float> reference = expected;
-  if (name.ends_with("qkv.bias")) {
-    CHECK(difference.segment(dim, dim).cwiseAbs().maxCoeff() <= key_bias);
-    difference.segment(dim, dim).setZero();
-    reference.segment(dim, dim).setZero();
-  }
-  CHECK(difference.norm() <= 1e-4F * reference.norm());
 }
 
 }  // namespace
@@ -62,19 +40,7 @@ TEST_CASE("the gradient of every parameter is PyTorch's") {
     INFO(name);
     const VisionTransformer<float> model = vbp::load_vit(kGolden / "vit" / (name + ".safetensors")).model;
     const vbp::io::SafetensorsFile golden(kGolden / "train" / (name + ".gradients.safetensors"));
-    const Matrix<float> images = inputs_of(golden, model.config);
-    Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
-    vbp::set_targets(labels_of(golden), model.config.classes, 0.0, targets);
-    auto gradient = vbp::make_vit<float>(model.config);
-    vbp::Backpropagation network(model, {.threads = 2});
-    network.forward(images, logits.data());
-    const double loss = vbp::loss_and_gradient<float>(logits, targets, Matrix<float>(), {}, d_logits);
-    network.backward(d_logits.data(), gradient);
-    CHECK(loss == Approx(golden.read_vector<float>("loss", 1)[0]).epsilon(1e-5));
-    vbp::for_each_parameter(gradient, [&](const std::string& parameter, auto& values, Index, Index) {
-      check_close(parameter, values.data(), values.size(), golden.read_vector<float>("gradient." + parameter),
-                  model.config.dim, 1e-6);
-    });
+    vbp_test::check_golden_gradients(model, inputs_of(golden, model.config), golden);
   }
 }
 
@@ -93,7 +59,7 @@ TEST_CASE("ten steps of AdamW end where PyTorch's do") {
   const Matrix<float> images = inputs_of(golden, model.config);
   const Matrix<float> teacher_logits = vbp::Inference<float>(teacher, {.threads = 1})(images);
   Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
-  vbp::set_targets(labels_of(golden), model.config.classes, setting("smoothing"), targets);
+  vbp::set_targets(vbp_test::labels_of(golden), model.config.classes, setting("smoothing"), targets);
   auto gradient = vbp::make_vit<float>(model.config);
   vbp::Backpropagation network(model, {.threads = 2});
   vbp::AdamW optimiser(model, gradient,
@@ -111,7 +77,7 @@ TEST_CASE("ten steps of AdamW end where PyTorch's do") {
     optimiser.step(schedule.at(step), norm, network.pool());
   }
   vbp::for_each_parameter(model, [&](const std::string& parameter, auto& values, Index, Index) {
-    check_close(parameter, values.data(), values.size(), golden.read_vector<float>("weights." + parameter),
-                model.config.dim, INFINITY);
+    vbp_test::check_close(parameter, values.data(), values.size(),
+                          golden.read_vector<float>("weights." + parameter), INFINITY);
   });
 }
