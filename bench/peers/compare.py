@@ -2,11 +2,11 @@
 """vbp beside PyTorch, ONNX Runtime and OpenVINO: the same weights, float32, interleaved.
 
 For each of DeiT-T, -S, -B, dense and with 55% of the hidden neurons removed, or with --family ConvNeXt of timm's
-ConvNeXt-T, -S, -B and 50%, 1 and 2 threads, batches of 1 and 8: checks that all logits agree to 1e-4 of the largest, then
-runs all in turn (single images twice each, of which the second is timed) and reports milliseconds an image (the median)
-and the median of the paired ratios best peer / vbp with its 95% interval (of the order statistics). Shapes are static,
-the number of threads is fixed, graph optimisations are on; PyTorch is the fastest of eager, for ConvNeXt eager with
-channels last too, and torch.compile.
+ConvNeXt-T, -S, -B and 50%, or with --family Swin of timm's Swin-T, -S, -B and 45, 50, 55%, 1 and 2 threads, batches of
+1 and 8: checks that all logits agree to 1e-4 of the largest, then runs all in turn (single images twice each, of which
+the second is timed) and reports milliseconds an image (the median) and the median of the paired ratios best peer / vbp
+with its 95% interval (of the order statistics). Shapes are static, the number of threads is fixed, graph optimisations
+are on; PyTorch is the fastest of eager, for ConvNeXt eager with channels last too, and torch.compile.
 Writes a Markdown table and a picture.
 
 Run it through bench/peers/run, which makes the virtual environment and builds the program.
@@ -118,8 +118,26 @@ def make_convnext(letter: str, percent: int) -> tuple[nn.Module, dict]:
     return model, {}
 
 
-# How a model is made, and the percentage that the paper removes.
-FAMILIES = {"DeiT": (make_deit, 55), "ConvNeXt": (make_convnext, 50)}
+def make_swin(letter: str, percent: int) -> tuple[nn.Module, dict]:
+    """The same of timm's Swin Transformer."""
+    import timm
+
+    size = {"T": "tiny", "S": "small", "B": "base"}[letter]
+    model = timm.create_model(f"swin_{size}_patch4_window7_224")
+    for layer in model.layers:
+        for block in layer.blocks:
+            hidden = block.mlp.fc1.out_features
+            block.mlp = timm.layers.Mlp(block.dim, hidden - hidden * percent // 100)
+            nn.init.normal_(block.attn.relative_position_bias_table)
+    return model, {}
+
+
+# How a model is made, and the percentages that the paper removes.
+FAMILIES = {
+    "DeiT": (make_deit, dict.fromkeys("TSB", 55)),
+    "ConvNeXt": (make_convnext, dict.fromkeys("TSB", 50)),
+    "Swin": (make_swin, {"T": 45, "S": 50, "B": 55}),
+}
 
 
 def save_safetensors(path: pathlib.Path, model: nn.Module, metadata: dict) -> None:
@@ -302,10 +320,10 @@ def main() -> None:
     marks = (f"<!-- bench/peers {which}begins -->", f"<!-- bench/peers {which}ends -->")
     if any(mark not in args.results.read_text() for mark in marks):
         parser.error(f"{args.results} lacks the lines {marks[0]} and {marks[1]}")
-    removed = FAMILIES[args.family][1]
     lines = ["| model | threads | batch | vbp | " + " | ".join(PEERS) + " | best peer / vbp |", "|---|" + "---|" * 7]
     cells = []
     for letter in args.models:
+        removed = FAMILIES[args.family][1][letter]
         for label, percent in (("dense", 0), (f"{removed}%", removed)):
             for threads in args.threads:
                 for batch in (1, 8):

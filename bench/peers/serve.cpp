@@ -4,6 +4,9 @@
 
 #include <fstream>
 #include <iostream>
+#include <string>
+#include <type_traits>
+#include <vector>
 
 #include "common.hpp"
 
@@ -40,12 +43,17 @@ int main(int argc, char** argv) {
     const std::string model = argv[1];
     const vbp::Index batch = std::stol(argv[3]);
     const int threads = std::stoi(argv[4]);
-    const bool served =
-        vbp::is_convnext(vbp::io::SafetensorsFile(model).names())
-            ? serve<vbp::ConvNextInference<float>>(vbp::load_convnext(model), argv[2], batch, threads,
-                                                   argv[5])
-            : serve<vbp::Inference<float>>(vbp::load_vit(model), argv[2], batch, threads, argv[5]);
-    return served ? 0 : 1;
+    const auto answer = [&]<class Inference>(std::type_identity<Inference>, const auto& checkpoint) {
+      return serve<Inference>(checkpoint, argv[2], batch, threads, argv[5]) ? 0 : 1;
+    };
+    const std::vector<std::string> names = vbp::io::SafetensorsFile(model).names();
+    if (vbp::is_convnext(names)) {
+      return answer(std::type_identity<vbp::ConvNextInference<float>>{}, vbp::load_convnext(model));
+    }
+    if (vbp::is_swin(names)) {
+      return answer(std::type_identity<vbp::SwinInference<float>>{}, vbp::load_swin(model));
+    }
+    return answer(std::type_identity<vbp::Inference<float>>{}, vbp::load_vit(model));
   } catch (const std::exception& error) {
     std::cerr << "serve: " << error.what() << '\n';
     return 1;

@@ -1,4 +1,4 @@
-/// vbp: prunes trained Vision Transformers and ConvNeXts, from the command line.
+/// vbp: prunes trained Vision Transformers, Swin Transformers and ConvNeXts, from the command line.
 
 #include <exception>
 #include <iostream>
@@ -26,9 +26,8 @@ constexpr const char* kHint = " (--help says more)";
 
 int main(int argc, char** argv) {
   tool::set_signals();
-  CLI::App app(
-      "Variance-Based Pruning of Vision Transformers and ConvNeXts: smaller and faster on the CPU you have.",
-      "vbp");
+  CLI::App app("Variance-Based Pruning of ViTs, Swins and ConvNeXts: smaller and faster on the CPU you have.",
+               "vbp");
   app.set_version_flag("--version", "vbp " VBP_VERSION);
   // Not one as the least: a misspelt one would be said to be missing.
   app.require_subcommand(0, 1);

@@ -6,6 +6,8 @@
 #include "vbp/convnext/checkpoint.hpp"
 #include "vbp/convnext/cost.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/swin/checkpoint.hpp"
+#include "vbp/swin/cost.hpp"
 #include "vbp/vit/checkpoint.hpp"
 #include "vbp/vit/cost.hpp"
 
@@ -24,28 +26,37 @@ const char* family_of(const vbp::VitConfig&) {
 const char* family_of(const vbp::ConvNextConfig&) {
   return "ConvNeXt";
 }
+const char* family_of(const vbp::SwinConfig&) {
+  return "Swin Transformer";
+}
 
 Index stream_rows_of(const vbp::VitConfig& config) {
   return config.tokens();
 }
-Index stream_rows_of(const vbp::ConvNextConfig& config) {
+template <class Config>
+Index stream_rows_of(const Config& config) {
   return config.pixels(0);
 }
 
 Index stream_dim_of(const vbp::VitConfig& config) {
   return config.dim;
 }
-Index stream_dim_of(const vbp::ConvNextConfig& config) {
+template <class Config>
+Index stream_dim_of(const Config& config) {
   return config.dim(0);
 }
 
 std::vector<Stage> stages_of(const vbp::VitConfig&) {
   return {};
 }
-std::vector<Stage> stages_of(const vbp::ConvNextConfig& config) {
+template <class Config>
+std::vector<Stage> stages_of(const Config& config) {
   std::vector<Stage> stages;
+  const std::vector<std::string> names = vbp::block_names(config);
   for (Index i = 0; i < config.stages(); ++i) {
-    stages.push_back({.name = "stages." + std::to_string(i),
+    // What the names of the stage's blocks begin with.
+    const std::string& block = names[static_cast<std::size_t>(config.first_block(i))];
+    stages.push_back({.name = block.substr(0, block.find(".blocks.")),
                       .side = config.side(i),
                       .dim = config.dim(i),
                       .first_block = config.first_block(i),
@@ -60,12 +71,18 @@ vbp::Cost cost_of_config(const vbp::VitConfig& config) {
 vbp::Cost cost_of_config(const vbp::ConvNextConfig& config) {
   return vbp::convnext_cost(config);
 }
+vbp::Cost cost_of_config(const vbp::SwinConfig& config) {
+  return vbp::swin_cost(config);
+}
 
 void save(vbp::io::AtomicFile& file, const vbp::VitCheckpoint& checkpoint) {
   vbp::save_vit(file, checkpoint);
 }
 void save(vbp::io::AtomicFile& file, const vbp::ConvNextCheckpoint& checkpoint) {
   vbp::save_convnext(file, checkpoint);
+}
+void save(vbp::io::AtomicFile& file, const vbp::SwinCheckpoint& checkpoint) {
+  vbp::save_swin(file, checkpoint);
 }
 
 // ---- the variant ----
@@ -128,13 +145,18 @@ vbp::io::Hash128 fingerprint(const Model& model) {
 Checkpoint load_checkpoint(const std::string& file, const std::map<std::string, std::string>& options) {
   const std::vector<std::string> names = vbp::io::SafetensorsFile(file).names();
   if (vbp::is_convnext(names)) return any_family(vbp::load_convnext(file, options));
+  // Before the Vision Transformer, whose patch embedding has the same name.
+  if (vbp::is_swin(names)) return any_family(vbp::load_swin(file, options));
   if (vbp::is_vit(names)) return any_family(vbp::load_vit(file, options));
   throw vbp::FileError(
       file,
       "holds no model of a known family: none of patch_embed.proj.weight (Vision Transformer, timm), "
       "embeddings.patch_embeddings.projection.weight (Vision Transformer, Hugging Face; alone or after vit., "
-      "deit., dinov2. or dinov2_with_registers.), stem.0.weight (ConvNeXt, timm) and "
-      "embeddings.patch_embeddings.weight (ConvNeXt, Hugging Face; alone or after convnext.) is among its " +
+      "deit., dinov2. or dinov2_with_registers.), stem.0.weight (ConvNeXt, timm), "
+      "embeddings.patch_embeddings.weight (ConvNeXt, Hugging Face; alone or after convnext.), "
+      "layers.0.blocks.0.norm1.weight (Swin Transformer, timm) and "
+      "encoder.layers.0.blocks.0.layernorm_before.weight (Swin Transformer, Hugging Face; alone or after "
+      "swin.) is among its " +
           std::to_string(names.size()) + " tensors");
 }
 

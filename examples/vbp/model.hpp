@@ -16,11 +16,12 @@
 #include "vbp/model/checkpoint.hpp"
 #include "vbp/prune/cost.hpp"
 #include "vbp/prune/resource.hpp"
+#include "vbp/swin/model.hpp"
 #include "vbp/vit/model.hpp"
 
 namespace tool {
 
-using Model = std::variant<vbp::VisionTransformer<float>, vbp::ConvNext<float>>;
+using Model = std::variant<vbp::VisionTransformer<float>, vbp::ConvNext<float>, vbp::SwinTransformer<float>>;
 using Checkpoint = vbp::Checkpoint<Model>;
 
 /// Blocks between which the residual stream keeps its shape.

@@ -7,6 +7,7 @@
 #include "model.hpp"
 #include "vbp/convnext/network.hpp"
 #include "vbp/prune/network.hpp"
+#include "vbp/swin/network.hpp"
 #include "vbp/vit/network.hpp"
 
 namespace tool {
@@ -18,7 +19,8 @@ class Network {
   template <class Self, class Call>
   static decltype(auto) visit_of(Self& network, Call&& call) {
     if (auto* const vit = std::get_if<vbp::VitNetwork<float>>(&network)) return call(*vit);
-    return call(std::get<vbp::ConvNextNetwork<float>>(network));
+    if (auto* const convnext = std::get_if<vbp::ConvNextNetwork<float>>(&network)) return call(*convnext);
+    return call(std::get<vbp::SwinNetwork<float>>(network));
   }
   template <class Call>
   decltype(auto) visit(Call&& call) {
@@ -39,8 +41,10 @@ class Network {
     const vbp::InferenceOptions options{.threads = threads};
     if (auto* const vit = std::get_if<vbp::VisionTransformer<float>>(&model)) {
       network_.emplace<vbp::VitNetwork<float>>(*vit, options);
+    } else if (auto* const convnext = std::get_if<vbp::ConvNext<float>>(&model)) {
+      network_.emplace<vbp::ConvNextNetwork<float>>(*convnext, options);
     } else {
-      network_.emplace<vbp::ConvNextNetwork<float>>(std::get<vbp::ConvNext<float>>(model), options);
+      network_.emplace<vbp::SwinNetwork<float>>(std::get<vbp::SwinTransformer<float>>(model), options);
     }
   }
 
@@ -92,7 +96,8 @@ class Network {
   }
 
  private:
-  std::variant<std::monostate, vbp::VitNetwork<float>, vbp::ConvNextNetwork<float>> network_;
+  std::variant<std::monostate, vbp::VitNetwork<float>, vbp::ConvNextNetwork<float>, vbp::SwinNetwork<float>>
+      network_;
 };
 
 static_assert(vbp::ResidualNetwork<Network>);

@@ -6,6 +6,7 @@
 
 #include "vbp/convnext/inference.hpp"
 #include "vbp/model/calibration.hpp"
+#include "vbp/swin/inference.hpp"
 #include "vbp/vit/inference.hpp"
 
 namespace tool {
@@ -40,6 +41,9 @@ std::unique_ptr<Runner> make(const vbp::VisionTransformer<float>& model, int thr
 }
 std::unique_ptr<Runner> make(const vbp::ConvNext<float>& model, int threads) {
   return std::make_unique<RunnerOf<vbp::ConvNextInference<float>>>(model, threads);
+}
+std::unique_ptr<Runner> make(const vbp::SwinTransformer<float>& model, int threads) {
+  return std::make_unique<RunnerOf<vbp::SwinInference<float>>>(model, threads);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
+#include "vbp/kernels/reference.hpp"
+#include "vbp/kernels/window_attention.hpp"
 #include "vbp/vit/inference.hpp"
 
 namespace {
@@ -84,5 +86,26 @@ TEST_CASE("every architecture gives the same logits") {
     vbp::Inference<float> inference(model, {.threads = 2});
     const vbp::Matrix<double> logits = inference(images).cast<double>();
     CHECK((logits - expected).cwiseAbs().maxCoeff() <= 1e-5 * expected.cwiseAbs().maxCoeff());
+  });
+}
+
+TEST_CASE("every architecture attends within shifted windows") {
+  // Windows of 49 tokens, some of them padding, and heads that fill no vector of any architecture.
+  const vbp::kernels::WindowLayout layout{.side = 10, .window = 7, .shift = 3};
+  constexpr vbp::Index pixels = 100, heads = 2, head_dim = 19, dim = heads * head_dim;
+  const vbp::Matrix<float> qkv = vbp_test::gaussian<float>(1, pixels, 3 * dim);
+  const vbp::Matrix<float> padding = vbp_test::gaussian<float>(2, 1, 3 * dim);
+  const vbp::Matrix<float> table = vbp_test::gaussian<float>(3, 13 * 13, heads);
+  const vbp::Matrix<double> exact = qkv.cast<double>(), exact_padding = padding.cast<double>();
+  const std::vector<double> reference = vbp::kernels::reference::window_attention<double>(
+      exact.data(), layout.side, layout.window, layout.shift, false,
+      vbp::Matrix<double>(table.cast<double>()), head_dim, exact_padding.data());
+  const Eigen::Map<const vbp::Matrix<double>> expected(reference.data(), pixels, dim);
+  for_each_architecture([&] {
+    vbp::kernels::Workspace<float> workspace(2);
+    vbp::Matrix<float> out(pixels, dim);
+    vbp::kernels::window_attention(qkv.data(), 1, vbp::kernels::PackedWindows<float>(layout, table, head_dim),
+                                   padding.data(), out.data(), dim, workspace);
+    CHECK((out.cast<double>() - expected).cwiseAbs().maxCoeff() <= 1e-5 * expected.cwiseAbs().maxCoeff());
   });
 }

@@ -51,7 +51,7 @@ class Variant:
 
 VARIANTS = [
     # Maps of 8, 4 and 2 pixels a side: four windows, one, and one that is smaller than asked for.
-    Variant("plain", arguments={"window_size": 4}),
+    Variant("plain", arguments={"window_size": 4, "mlp_ratio": 4}),
     # Maps of 7, 4 and 2 pixels a side: the first two are filled up to 9 and 6, and the first one is merged.
     Variant("widths", size=28, arguments={"window_size": 3}, widths=[17, 40, 5, 33, 64]),
     Variant(

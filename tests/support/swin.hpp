@@ -55,7 +55,7 @@ inline vbp::SwinTransformer<float> golden_swin(const std::string& name) {
                          .depths = {2, 2, 1},
                          .heads = {2, 2, 4},
                          .windows = {4, 4, 2},
-                         .hidden_widths = {12, 12, 24, 24, 48},
+                         .hidden_widths = {24, 24, 48, 48, 96},
                          .classes = 7};
   if (name == "widths") {
     config.image_size = 28;
@@ -68,6 +68,7 @@ inline vbp::SwinTransformer<float> golden_swin(const std::string& name) {
     config.heads = {1, 3, 4};
     config.windows = {3, 4, 2};
     config.qkv_bias = false;
+    config.hidden_widths = {12, 12, 24, 24, 48};
     config.activation = vbp::Activation::gelu_tanh;
     config.epsilon = config.embedding_epsilon = 0.01;
   }

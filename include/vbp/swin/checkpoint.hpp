@@ -103,6 +103,11 @@ class SwinLoader : CheckpointReader {
     read_shapes();
     resolve_network();
     config_.image_size = resolve_image_size(config_.patch_size);
+    if (names_.hugging_face && config_.image_size % config_.patch_size != 0) {
+      fail("an image size of " + std::to_string(config_.image_size) + " is no multiple of the patch size " +
+           std::to_string(config_.patch_size) +
+           ": Hugging Face's library pads such images, which is not supported");
+    }
     resolve_preprocessing(config_.channels);
     resolve_class_names(config_.classes);
     try {

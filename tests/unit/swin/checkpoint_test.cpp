@@ -157,6 +157,8 @@ TEST_CASE("a Swin Transformer runs at the size that an option asks for", "[swin]
   check_refused<vbp::ValueError>(golden("plain"), "unknown option \"dim\"", {{"dim", "3"}});
   check_refused<vbp::ValueError>(golden("plain"), "global_pool", {{"global_pool", "max"}});
   check_refused(golden("plain"), "the tensors say [4,4,2]", {{"window_size", "[7,7,7]"}});
+  check_refused(kSwinGolden / "hf" / "model.safetensors", "no multiple of the patch size 4",
+                {{"image_size", "30"}});
   CHECK(load_swin(golden("plain"), {{"pad_before_shift", "true"}}).model.config.pad_before_shift);
 }
 

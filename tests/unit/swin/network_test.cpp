@@ -165,7 +165,8 @@ TEST_CASE("every compensation brings a pruned Swin closer to the dense one", "[s
   REQUIRE(steps.size() == 12);
   for (const vbp::SequentialStep& step : steps) {
     INFO(step.name);
-    CHECK(step.refitted == (step.kind != StepKind::transition));
+    // Before the first attention nothing has been lost.
+    CHECK(step.refitted == (step.kind != StepKind::transition && &step != &steps.front()));
     if (step.refitted) CHECK(step.after <= step.before);
   }
   CHECK(distance(folded) < distance(cut));

@@ -35,24 +35,34 @@ struct WindowOperands {
   const std::int32_t* kinds = nullptr;  ///< [windows]: which bias is a window's
 };
 
-/// Queries are worked on a register tile at a time: their scores fit the first-level cache.
-template <class Arch, class T>
-std::ptrdiff_t attention_blocks(std::ptrdiff_t tokens) noexcept {
-  return (tokens + GemmShape<Arch, T>::rows - 1) / GemmShape<Arch, T>::rows;
-}
-
 template <class Arch, class T>
 std::ptrdiff_t round_to_panel(std::ptrdiff_t columns) noexcept {
   constexpr std::ptrdiff_t width = GemmShape<Arch, T>::columns;
   return (columns + width - 1) / width * width;
 }
 
-/// Elements of scratch of one task: packed keys and values, the scores of a block, and what the two products
-/// need.
+/// Queries that are worked on together: as many register tiles as have scores in a half of the smallest
+/// first-level cache, so that few tokens make one product of them all.
+template <class Arch, class T>
+std::ptrdiff_t attention_rows(std::ptrdiff_t tokens) noexcept {
+  constexpr std::ptrdiff_t rows = GemmShape<Arch, T>::rows;
+  constexpr auto scores = static_cast<std::ptrdiff_t>(16 * 1024 / sizeof(T));
+  return rows * std::max<std::ptrdiff_t>(1, scores / (rows * round_to_panel<Arch, T>(tokens)));
+}
+
+template <class Arch, class T>
+std::ptrdiff_t attention_blocks(std::ptrdiff_t tokens) noexcept {
+  const std::ptrdiff_t rows = attention_rows<Arch, T>(tokens);
+  return (tokens + rows - 1) / rows;
+}
+
+/// Elements of scratch of one task: packed keys and values, the scores of a block and their sums, and what
+/// the two products need.
 template <class Arch, class T>
 std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
-  constexpr std::ptrdiff_t rows = GemmShape<Arch, T>::rows;
+  const std::ptrdiff_t rows = attention_rows<Arch, T>(tokens);
   return round_to_panel<Arch, T>(tokens) * (head_dim + rows) + round_to_panel<Arch, T>(head_dim) * tokens +
+         round_to_panel<Arch, T>(rows) +
          std::max(gemm_scratch_elements<Arch, T>(rows, tokens),
                   gemm_scratch_elements<Arch, T>(rows, head_dim));
 }
@@ -73,6 +83,7 @@ struct AttentionScratch {
   T* keys;
   T* values;
   T* scores;
+  T* factors;  ///< what each row of a block's weighted sums is still to be multiplied with
   T* rest;
   std::ptrdiff_t score_stride;
 
@@ -80,7 +91,8 @@ struct AttentionScratch {
       : keys(scratch),
         values(keys + round_to_panel<Arch, T>(tokens) * head_dim),
         scores(values + round_to_panel<Arch, T>(head_dim) * tokens),
-        rest(scores + round_to_panel<Arch, T>(tokens) * GemmShape<Arch, T>::rows),
+        factors(scores + round_to_panel<Arch, T>(tokens) * attention_rows<Arch, T>(tokens)),
+        rest(factors + round_to_panel<Arch, T>(attention_rows<Arch, T>(tokens))),
         score_stride(round_to_panel<Arch, T>(tokens)) {}
 };
 
@@ -92,12 +104,12 @@ void pack_head(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff
 }
 
 /// Queries [first, first + rows) of a packed head: out = softmax(scale (q k^T + bias)) v, as weighted sums of
-/// the values, [rows, head_dim], and in `factors` what each row of it is still to be multiplied with.
+/// the values, [rows, head_dim], which the factors divide.
 template <class Arch, class T>
 [[gnu::always_inline]] inline void attend(const AttentionHead<T>& head, std::ptrdiff_t first,
                                           std::ptrdiff_t rows, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
                                           T scale, const AttentionScratch<Arch, T>& scratch, T* out,
-                                          std::ptrdiff_t out_stride, T* factors) noexcept {
+                                          std::ptrdiff_t out_stride) noexcept {
   using B = Batch<Arch, T>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   const std::ptrdiff_t padded = (tokens + lanes - 1) / lanes * lanes;
@@ -122,18 +134,25 @@ template <class Arch, class T>
        .c = scratch.scores,
        .c_stride = score_stride},
       scratch.rest);
-  // Step by step over all rows: a reduction over lanes waits for itself, but not for the next row's.
-  B sums[GemmShape<Arch, T>::rows];
-  for (std::ptrdiff_t row = 0; row < rows; ++row) {
-    T* const weights = scratch.scores + row * score_stride;
-    (B::load_aligned(weights + whole) + absent).store_aligned(weights + whole);
-    factors[row] = largest<Arch, T>(weights, whole, weights + whole);
+  // Step by step over some rows: a reduction over lanes waits for itself, but not for the next row's.
+  constexpr std::ptrdiff_t together = GemmShape<Arch, T>::rows;
+  for (std::ptrdiff_t begin = 0; begin < rows; begin += together) {
+    const std::ptrdiff_t end = std::min(begin + together, rows);
+    T* const factors = scratch.factors;
+    B sums[together];
+    for (std::ptrdiff_t row = begin; row < end; ++row) {
+      T* const weights = scratch.scores + row * score_stride;
+      (B::load_aligned(weights + whole) + absent).store_aligned(weights + whole);
+      factors[row] = largest<Arch, T>(weights, whole, weights + whole);
+    }
+    for (std::ptrdiff_t row = begin; row < end; ++row) {
+      T* const weights = scratch.scores + row * score_stride;
+      sums[row - begin] = exponentials<Arch, T>(weights, whole, weights + whole, factors[row], scale);
+    }
+    for (std::ptrdiff_t row = begin; row < end; ++row) {
+      factors[row] = T(1) / sum_lanes<Arch, T>(sums[row - begin]);
+    }
   }
-  for (std::ptrdiff_t row = 0; row < rows; ++row) {
-    T* const weights = scratch.scores + row * score_stride;
-    sums[row] = exponentials<Arch, T>(weights, whole, weights + whole, factors[row], scale);
-  }
-  for (std::ptrdiff_t row = 0; row < rows; ++row) factors[row] = T(1) / sum_lanes<Arch, T>(sums[row]);
   gemm_whole<Arch, T>({.a = scratch.scores,
                        .a_stride = score_stride,
                        .rows = rows,
@@ -182,11 +201,10 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
     const std::ptrdiff_t rows = (block + 1) * tokens / blocks - first;
     T* const out = operands.out + (image * tokens + first) * operands.out_stride + index * head_dim;
     // The sums of the weights divide the result, which has fewer columns than the weights.
-    T factors[GemmShape<Arch, T>::rows];
-    attend(head, first, rows, tokens, head_dim, operands.scale, scratch, out, operands.out_stride, factors);
+    attend(head, first, rows, tokens, head_dim, operands.scale, scratch, out, operands.out_stride);
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       T* const at = out + row * operands.out_stride;
-      scale_row<Arch, T>(at, head_dim, factors[row], at);
+      scale_row<Arch, T>(at, head_dim, scratch.factors[row], at);
     }
   }
 }
@@ -196,7 +214,7 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
 template <class Arch, class T>
 std::ptrdiff_t window_attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
   const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
-  return tokens * 3 * padded + GemmShape<Arch, T>::rows * padded +
+  return tokens * 3 * padded + attention_rows<Arch, T>(tokens) * padded +
          attention_scratch_elements<Arch, T>(tokens, head_dim);
 }
 
@@ -216,7 +234,8 @@ void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t beg
   const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
   T* const gathered = memory;
   T* const result = gathered + tokens * 3 * padded;
-  const AttentionScratch<Arch, T> scratch(tokens, head_dim, result + GemmShape<Arch, T>::rows * padded);
+  const AttentionScratch<Arch, T> scratch(tokens, head_dim,
+                                          result + attention_rows<Arch, T>(tokens) * padded);
   for (std::ptrdiff_t i = begin; i < end; ++i) {
     const std::ptrdiff_t block = i % blocks;
     const std::ptrdiff_t index = i / blocks % attention.heads;
@@ -246,13 +265,13 @@ void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t beg
     }
     const std::ptrdiff_t first = block * tokens / blocks;
     const std::ptrdiff_t rows = (block + 1) * tokens / blocks - first;
-    T factors[GemmShape<Arch, T>::rows];
-    attend(head, first, rows, tokens, head_dim, attention.scale, scratch, result, padded, factors);
+    attend(head, first, rows, tokens, head_dim, attention.scale, scratch, result, padded);
     T* const out = attention.out + map * operands.map_rows * attention.out_stride + index * head_dim;
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       const std::int32_t place = places[first + row];
       if (place < 0) continue;
-      scale_row<Arch, T>(result + row * padded, head_dim, factors[row], out + place * attention.out_stride);
+      scale_row<Arch, T>(result + row * padded, head_dim, scratch.factors[row],
+                         out + place * attention.out_stride);
     }
   }
 }
