@@ -1,4 +1,4 @@
-/// In the place of onnx.cpp where vbp is built without ONNX.
+/// In the place of write_onnx.cpp where vbp is built without ONNX.
 
 #include "model.hpp"
 #include "vbp/core/error.hpp"

@@ -77,8 +77,13 @@ TEST_CASE("every kind of Swin Transformer is an ONNX graph with its parameters",
 TEST_CASE("an ONNX graph chooses the pixels of Swin's windows and hides those of other ends",
           "[onnx][swin]") {
   // Maps of 4 pixels a side and windows of 2: what is shifted by one is worked out by hand.
-  const SwinConfig config{
-      .image_size = 16, .dims = {4}, .depths = {2}, .heads = {1}, .windows = {2}, .hidden_widths = {8, 8}};
+  const SwinConfig config{.architecture = "small",
+                          .image_size = 16,
+                          .dims = {4},
+                          .depths = {2},
+                          .heads = {1},
+                          .windows = {2},
+                          .hidden_widths = {8, 8}};
   const ::onnx::ModelProto proto = vbp::onnx_graph(vbp_test::draw_swin<float>(config, 1)).proto();
   const ::onnx::GraphProto& graph = proto.graph();
   using Pixels = std::vector<Index>;

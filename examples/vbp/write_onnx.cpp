@@ -1,9 +1,8 @@
-#include "vbp/convnext/onnx.hpp"
-#include "vbp/swin/onnx.hpp"
-
 #include <variant>
 
 #include "model.hpp"
+#include "vbp/convnext/onnx.hpp"
+#include "vbp/swin/onnx.hpp"
 #include "vbp/vit/onnx.hpp"
 
 namespace tool {
