@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -29,8 +30,14 @@
 #include "vbp/io/safetensors.hpp"
 #include "vbp/stats/covariance.hpp"
 #include "vbp/stats/statistics.hpp"
+#include "vbp/stats/stored_covariance.hpp"
 
 namespace vbp::io {
+
+/// The name of what is kept of each block, with covariances or without.
+inline std::string moments_name(bool covariance) {
+  return covariance ? "variance,covariance" : "variance";
+}
 
 /// Statistics of the blocks of one model under one preprocessing, and the images that they come from.
 /// `names` and `statistics` go together; `covariances` is empty or of the same samples, one a block;
@@ -46,7 +53,7 @@ struct Calibration {
   std::vector<Covariance<float>> covariances = {};
 
   /// What is kept of each block: "variance" or "variance,covariance".
-  std::string moments() const { return covariances.empty() ? "variance" : "variance,covariance"; }
+  std::string moments() const { return moments_name(!covariances.empty()); }
 
   /// Throws ValueError, naming the block or the image, unless names are distinct, one a block, no image is
   /// counted twice, and each block's samples are a multiple of the images.
@@ -60,14 +67,19 @@ struct Calibration {
   /// is the caller's to commit.
   void save(const std::filesystem::path& path) const;
   void save(AtomicFile& file) const;
+  /// The same bytes with covariances, one a block, that were put aside and are not in `covariances`.
+  void save(AtomicFile& file, std::span<const StoredCovariance> stored) const;
+
+  /// What becomes of the covariances of a file, each when it is read, in the order of the blocks.
+  using TakeCovariance = std::function<void(Covariance<float>&&)>;
 
   /// Throws FileError for a file that is damaged, of another version, or that holds more than this version
-  /// knows: what it would lose in a merge it does not read.
-  static Calibration load(const std::filesystem::path& path) {
-    return from_safetensors(SafetensorsFile(path));
+  /// knows: what it would lose in a merge it does not read. Without `take` the covariances are kept.
+  static Calibration load(const std::filesystem::path& path, const TakeCovariance& take = {}) {
+    return from_safetensors(SafetensorsFile(path), take);
   }
 
-  static Calibration from_safetensors(const SafetensorsFile& file);
+  static Calibration from_safetensors(const SafetensorsFile& file, const TakeCovariance& take = {});
 };
 
 namespace detail {
@@ -125,15 +137,19 @@ inline std::vector<Hash128> calibration_images(const SafetensorsFile& file) {
   return images;
 }
 
-/// A vector of doubles of one dimension, not converted from anything else.
-inline Vector<double> calibration_vector(const SafetensorsFile& file, const std::string& name) {
+/// Doubles of one dimension, not converted from anything else.
+inline const TensorView& calibration_doubles(const SafetensorsFile& file, const std::string& name) {
   const TensorView& view = file.tensor(name);
   if (view.dtype != Dtype::F64 || view.shape.size() != 1) {
     throw FileError(file.path(), "tensor " + name_text(name) + ": has shape " + shape_text(view.shape) +
                                      " of " + std::string(dtype_name(view.dtype)) +
                                      " where [features] of F64 is needed");
   }
-  return to<double>(view);
+  return view;
+}
+
+inline Vector<double> calibration_vector(const SafetensorsFile& file, const std::string& name) {
+  return to<double>(calibration_doubles(file, name));
 }
 
 inline Statistics<double> calibration_statistics(const SafetensorsFile& file, const std::string& name) {
@@ -159,7 +175,7 @@ inline Covariance<float> calibration_covariance(const SafetensorsFile& file, con
                                      shape_text(shift.shape) + " of " + std::string(dtype_name(shift.dtype)) +
                                      " where [features] of F32 is needed");
   }
-  const Vector<double> triangle = calibration_vector(file, name + ".products");
+  const TensorView& triangle = calibration_doubles(file, name + ".products");
   const Index features = shift.shape[0];
   if (triangle.size() != features * (features + 1) / 2) {
     throw FileError(file.path(), "tensor " + name_text(name + ".products") + ": holds " +
@@ -167,8 +183,10 @@ inline Covariance<float> calibration_covariance(const SafetensorsFile& file, con
                                      std::to_string(features) + " features");
   }
   Matrix<double> products = Matrix<double>::Zero(features, features);
+  // Row by row, since the two of them may be much of what there is of memory.
   for (Index i = 0, next = 0; i < features; next += features - i++) {
-    products.row(i).tail(features - i) = triangle.segment(next, features - i).transpose();
+    const auto first = static_cast<std::size_t>(next), size = static_cast<std::size_t>(features - i);
+    std::memcpy(&products(i, i), triangle.data.data() + first * sizeof(double), size * sizeof(double));
   }
   try {
     return Covariance<float>::from_sums(count, to<float>(shift), calibration_vector(file, name + ".sum"),
@@ -180,14 +198,74 @@ inline Covariance<float> calibration_covariance(const SafetensorsFile& file, con
   }
 }
 
-/// The upper triangle, row by row.
-inline Vector<double> calibration_triangle(const Matrix<double>& products) {
+/// The upper triangle row by row, from where it lies.
+inline NamedTensor calibration_triangle(std::string name, const MatrixView<double>& products) {
   const Index features = products.rows();
-  Vector<double> triangle(features * (features + 1) / 2);
-  for (Index i = 0, next = 0; i < features; next += features - i++) {
-    triangle.segment(next, features - i) = products.row(i).tail(features - i).transpose();
+  NamedTensor triangle{std::move(name), {Dtype::F64, {features * (features + 1) / 2}, {}}};
+  for (Index i = 0; i < features; ++i) {
+    const std::span<const double> row(products.data() + i * (products.outerStride() + 1),
+                                      static_cast<std::size_t>(features - i));
+    triangle.rest.push_back(std::as_bytes(row));
   }
   return triangle;
+}
+
+/// Throws ValueError, naming the block, unless the covariance is of the samples that the statistics are of.
+inline void require_same_samples(const std::string& name, const Statistics<double>& statistics,
+                                 const auto& covariance) {
+  if (covariance.count() == statistics.count() && covariance.features() == statistics.features()) return;
+  throw ValueError("block " + name_text(name) + ": the covariance is of " +
+                   std::to_string(covariance.count()) + " samples of " +
+                   std::to_string(covariance.features()) + " features, the variance of " +
+                   std::to_string(statistics.count()) + " of " + std::to_string(statistics.features()));
+}
+
+inline void require_one_a_block(const Calibration& calibration, const auto& covariances) {
+  if (!covariances.empty() && covariances.size() != calibration.names.size()) {
+    throw ValueError("a calibration of " + std::to_string(calibration.names.size()) + " names and " +
+                     std::to_string(covariances.size()) + " covariances");
+  }
+  for (std::size_t i = 0; i < covariances.size(); ++i)
+    require_same_samples(calibration.names[i], calibration.statistics[i], covariances[i]);
+}
+
+inline void write_calibration(AtomicFile& file, const Calibration& calibration, const auto& covariances) {
+  calibration.validate();
+  require_one_a_block(calibration, covariances);
+  const auto& names = calibration.names;
+  const auto& statistics = calibration.statistics;
+  std::vector<std::byte> hashes;
+  hashes.reserve(16 * calibration.images.size());
+  for (const Hash128& image : calibration.images) {
+    const auto bytes = image.to_bytes();
+    hashes.insert(hashes.end(), bytes.begin(), bytes.end());
+  }
+  SafetensorsWriter writer;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    writer.add(names[i] + ".mean", statistics[i].mean());
+    writer.add(names[i] + ".m2", statistics[i].m2());
+    writer.add(names[i] + ".count",
+               Vector<std::int64_t>(Vector<std::int64_t>::Constant(1, statistics[i].count())));
+  }
+  for (std::size_t i = 0; i < covariances.size(); ++i) {
+    writer.add(names[i] + ".shift", covariances[i].shift());
+    writer.add(names[i] + ".sum", covariances[i].sum());
+    writer.add(calibration_triangle(names[i] + ".products", covariances[i].products()));
+  }
+  writer.add({"images", {Dtype::U8, {static_cast<Index>(calibration.images.size()), 16}, hashes}});
+  std::string blocks;
+  try {
+    blocks = nlohmann::json(names).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw ValueError("a block's name is not valid UTF-8");
+  }
+  writer.write(file, {{"format", std::string(kCalibrationFormat)},
+                      {"version", std::string(kCalibrationVersion)},
+                      {"model", calibration.model.to_string()},
+                      {"model_name", calibration.model_name},
+                      {"preprocessing", calibration.preprocessing},
+                      {"blocks", blocks},
+                      {"moments", moments_name(!covariances.empty())}});
 }
 
 }  // namespace detail
@@ -198,20 +276,7 @@ inline void Calibration::validate() const {
     throw ValueError("a calibration of " + std::to_string(names.size()) + " names and " +
                      std::to_string(statistics.size()) + " statistics");
   }
-  if (!covariances.empty() && covariances.size() != names.size()) {
-    throw ValueError("a calibration of " + std::to_string(names.size()) + " names and " +
-                     std::to_string(covariances.size()) + " covariances");
-  }
-  for (std::size_t i = 0; i < covariances.size(); ++i) {
-    if (covariances[i].count() != statistics[i].count() ||
-        covariances[i].features() != statistics[i].features()) {
-      throw ValueError("block " + detail::name_text(names[i]) + ": the covariance is of " +
-                       std::to_string(covariances[i].count()) + " samples of " +
-                       std::to_string(covariances[i].features()) + " features, the variance of " +
-                       std::to_string(statistics[i].count()) + " of " +
-                       std::to_string(statistics[i].features()));
-    }
-  }
+  detail::require_one_a_block(*this, covariances);
   std::vector<Hash128> hashes = images;
   std::sort(hashes.begin(), hashes.end());
   if (const auto twice = std::adjacent_find(hashes.begin(), hashes.end()); twice != hashes.end()) {
@@ -293,42 +358,14 @@ inline void Calibration::save(const std::filesystem::path& path) const {
 }
 
 inline void Calibration::save(AtomicFile& file) const {
-  validate();
-  std::vector<std::byte> hashes;
-  hashes.reserve(16 * images.size());
-  for (const Hash128& image : images) {
-    const auto bytes = image.to_bytes();
-    hashes.insert(hashes.end(), bytes.begin(), bytes.end());
-  }
-  SafetensorsWriter writer;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    writer.add(names[i] + ".mean", statistics[i].mean());
-    writer.add(names[i] + ".m2", statistics[i].m2());
-    writer.add(names[i] + ".count",
-               Vector<std::int64_t>(Vector<std::int64_t>::Constant(1, statistics[i].count())));
-  }
-  for (std::size_t i = 0; i < covariances.size(); ++i) {
-    writer.add(names[i] + ".shift", covariances[i].shift());
-    writer.add(names[i] + ".sum", covariances[i].sum());
-    writer.add(names[i] + ".products", detail::calibration_triangle(covariances[i].products()));
-  }
-  writer.add({"images", {Dtype::U8, {static_cast<Index>(images.size()), 16}, hashes}});
-  std::string blocks;
-  try {
-    blocks = nlohmann::json(names).dump();
-  } catch (const nlohmann::json::exception&) {
-    throw ValueError("a block's name is not valid UTF-8");
-  }
-  writer.write(file, {{"format", std::string(detail::kCalibrationFormat)},
-                      {"version", std::string(detail::kCalibrationVersion)},
-                      {"model", model.to_string()},
-                      {"model_name", model_name},
-                      {"preprocessing", preprocessing},
-                      {"blocks", blocks},
-                      {"moments", moments()}});
+  detail::write_calibration(file, *this, covariances);
 }
 
-inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
+inline void Calibration::save(AtomicFile& file, std::span<const StoredCovariance> stored) const {
+  detail::write_calibration(file, *this, stored);
+}
+
+inline Calibration Calibration::from_safetensors(const SafetensorsFile& file, const TakeCovariance& take) {
   const auto format = file.metadata().find("format");
   if (format == file.metadata().end() || format->second != detail::kCalibrationFormat) {
     throw FileError(file.path(), "is not a calibration file of vbp");
@@ -340,8 +377,8 @@ inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
                                      std::string(detail::kCalibrationVersion));
   }
   const std::string& moments = detail::calibration_entry(file, "moments");
-  const bool covariance = moments == "variance,covariance";
-  if (!covariance && moments != "variance") {
+  const bool covariance = moments == moments_name(true);
+  if (!covariance && moments != moments_name(false)) {
     throw FileError(file.path(), "holds the moments " + detail::name_text(moments) +
                                      ", this program knows \"variance\" and \"variance,covariance\" only");
   }
@@ -363,8 +400,14 @@ inline Calibration Calibration::from_safetensors(const SafetensorsFile& file) {
       result.statistics.push_back(detail::calibration_statistics(file, name));
       for (const char* moment : {".mean", ".m2", ".count"}) known.push_back(name + moment);
       if (!covariance) continue;
-      result.covariances.push_back(
-          detail::calibration_covariance(file, name, result.statistics.back().count()));
+      const Statistics<double>& statistics = result.statistics.back();
+      Covariance<float> read = detail::calibration_covariance(file, name, statistics.count());
+      detail::require_same_samples(name, statistics, read);
+      if (take) {
+        take(std::move(read));
+      } else {
+        result.covariances.push_back(std::move(read));
+      }
       for (const char* moment : {".shift", ".sum", ".products"}) known.push_back(name + moment);
     }
     result.validate();

@@ -539,10 +539,17 @@ class SafetensorsFile {
   std::map<std::string, TensorView, std::less<>> tensors_;
 };
 
-/// A tensor to be written.
+/// A tensor to be written. Data that do not lie in one piece go on from view.data to the pieces of `rest`.
 struct NamedTensor {
   std::string name;
   TensorView view;
+  std::vector<std::span<const std::byte>> rest = {};
+
+  std::uint64_t bytes() const noexcept {
+    std::uint64_t sum = view.data.size();
+    for (const auto& piece : rest) sum += piece.size();
+    return sum;
+  }
 };
 
 /// The length field and the header of a file whose data are the tensors in the order given; padded with
@@ -567,13 +574,16 @@ inline std::string safetensors_header(std::span<const NamedTensor> tensors, cons
   }
   std::set<std::string_view> seen;
   std::uint64_t offset = 0;
-  for (const auto& [name, view] : tensors) {
+  for (const NamedTensor& tensor : tensors) {
+    const std::string& name = tensor.name;
+    const TensorView& view = tensor.view;
+    const std::uint64_t bytes = tensor.bytes();
     if (name.empty()) throw ValueError("a tensor has no name");
     if (name == "__metadata__") throw ValueError("a tensor must not be named __metadata__");
     if (!seen.insert(name).second) throw ValueError("two tensors are named " + detail::name_text(name));
     const bool negative = std::any_of(view.shape.begin(), view.shape.end(), [](Index n) { return n < 0; });
-    if (negative || detail::byte_count(view.dtype, view.shape) != view.data.size()) {
-      throw ValueError("tensor " + detail::name_text(name) + ": " + std::to_string(view.data.size()) +
+    if (negative || detail::byte_count(view.dtype, view.shape) != bytes) {
+      throw ValueError("tensor " + detail::name_text(name) + ": " + std::to_string(bytes) +
                        " bytes do not fit the shape " + detail::shape_text(view.shape) + " of " +
                        std::string(dtype_name(view.dtype)));
     }
@@ -582,7 +592,7 @@ inline std::string safetensors_header(std::span<const NamedTensor> tensors, cons
     for (const Index length : view.shape) header += std::to_string(length) + ',';
     if (!view.shape.empty()) header.pop_back();
     header += "],\"data_offsets\":[" + std::to_string(offset) + ',';
-    offset += view.data.size();
+    offset += bytes;
     header += std::to_string(offset) + "]}";
   }
   header += header.empty() ? "{}" : "}";
@@ -601,7 +611,10 @@ inline std::string safetensors_header(std::span<const NamedTensor> tensors, cons
 inline void write_safetensors(AtomicFile& file, std::span<const NamedTensor> tensors,
                               const Metadata& metadata = {}) {
   file.write(safetensors_header(tensors, metadata));
-  for (const NamedTensor& tensor : tensors) file.write(tensor.view.data);
+  for (const NamedTensor& tensor : tensors) {
+    file.write(tensor.view.data);
+    for (const auto& piece : tensor.rest) file.write(piece);
+  }
 }
 
 /// The same in one step; whatever it throws, an existing file is not lost.

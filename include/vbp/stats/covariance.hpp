@@ -31,8 +31,7 @@ class Covariance {
 
   /// Empty; throws ShapeError if the number of features is not positive.
   explicit Covariance(Index features) {
-    if (features <= 0)
-      throw ShapeError("a covariance needs at least one feature, not " + std::to_string(features));
+    require_some(features);
     shift_ = Vector<T>::Zero(features);
     sum_ = Vector<double>::Zero(features);
     products_ = Matrix<double>::Zero(features, features);
@@ -50,7 +49,7 @@ class Covariance {
                        std::to_string(sum.size()) + " and products of [" + std::to_string(products.rows()) +
                        ", " + std::to_string(products.cols()) + "]");
     }
-    Covariance result(features);
+    require_some(features);
     if (count < 0) throw ValueError("a negative sample count: " + std::to_string(count));
     for (Index i = 0; i < features; ++i) {
       const bool finite =
@@ -63,6 +62,7 @@ class Covariance {
     if (count == 0 && !(sum.isZero(0.0) && products.isZero(0.0))) {
       throw ValueError("sums that are not zero, of no samples");
     }
+    Covariance result;
     result.count_ = count;
     result.shift_ = std::move(shift);
     result.sum_ = std::move(sum);
@@ -181,6 +181,13 @@ class Covariance {
 
  private:
   static constexpr Index kShiftRows = 256;
+
+  Covariance() = default;
+
+  static void require_some(Index features) {
+    if (features <= 0)
+      throw ShapeError("a covariance needs at least one feature, not " + std::to_string(features));
+  }
 
   void require_two() const {
     if (count_ < 2) throw ValueError("a covariance needs two samples, there are " + std::to_string(count_));

@@ -27,11 +27,14 @@ class StoredCovariance {
     return static_cast<std::int64_t>(sums_.size()) * static_cast<std::int64_t>(sizeof(double));
   }
 
-  Covariance<float> load() const {
-    const Index features = sums_.cols();
-    return Covariance<float>::from_sums(count_, sums_.middleRows(0, 1).transpose().cast<float>(),
-                                        sums_.middleRows(1, 1).transpose(), sums_.middleRows(2, features));
-  }
+  /// As of the covariance.
+  std::int64_t count() const noexcept { return count_; }
+  Index features() const noexcept { return sums_.cols(); }
+  Vector<float> shift() const { return sums_.middleRows(0, 1).transpose().cast<float>(); }
+  Vector<double> sum() const { return sums_.middleRows(1, 1).transpose(); }
+  Eigen::Map<const Matrix<double>> products() const { return sums_.middleRows(2, features()); }
+
+  Covariance<float> load() const { return Covariance<float>::from_sums(count_, shift(), sum(), products()); }
 
  private:
   std::int64_t count_;

@@ -269,6 +269,40 @@ TEST_CASE("covariances survive their file, bit for bit, and go on from it", "[ca
   check_same(Calibration::load(folder / "b"), with_covariances(0, 0));
 }
 
+TEST_CASE("covariances that are put aside make the same file, and are read one by one", "[calibration]") {
+  const TemporaryFolder folder;
+  Calibration calibration = with_covariances(0, 7);
+  calibration.save(folder / "a");
+  std::vector<vbp::Covariance<float>> expected;
+  expected.swap(calibration.covariances);
+  std::vector<vbp::StoredCovariance> stored;
+  for (const auto& covariance : expected) stored.emplace_back(covariance, folder.path());
+  vbp::io::AtomicFile file(folder / "b");
+  calibration.save(file, stored);
+  file.commit();
+  const auto bytes = [](const fs::path& path) {
+    const vbp::io::MappedFile mapped(path);
+    return std::vector<std::byte>(mapped.bytes().begin(), mapped.bytes().end());
+  };
+  CHECK(bytes(folder / "b") == bytes(folder / "a"));
+
+  std::size_t read = 0;
+  const auto take = [&](vbp::Covariance<float>&& covariance) {
+    CHECK(covariance.count() == expected.at(read).count());
+    CHECK(covariance.m2() == expected.at(read).m2());
+    ++read;
+  };
+  check_same(Calibration::load(folder / "a", take), calibration);
+  CHECK(read == expected.size());
+
+  vbp::io::AtomicFile other(folder / "c");
+  stored.pop_back();
+  CHECK_THROWS_WITH(calibration.save(other, stored), Contains("3 names and 2 covariances"));
+  stored.emplace_back(vbp::Covariance<float>(1), folder.path());
+  CHECK_THROWS_WITH(calibration.save(other, stored),
+                    Contains("the covariance is of 0 samples of 1 features, the variance of 21 of 1"));
+}
+
 TEST_CASE("merged covariances are those of the whole, and of one kind only", "[calibration]") {
   const Calibration whole = with_covariances(0, 9);
   Calibration merged = with_covariances(0, 4);

@@ -328,6 +328,16 @@ TEST_CASE("what is written reads back bit for bit", "[safetensors]") {
   }
   vbp::io::write_safetensors(folder / "b", tensors, metadata);
   CHECK(content(folder / "b") == content(folder / "a"));
+
+  // Data in pieces are the same data.
+  std::span<const std::byte>& data = tensors[0].view.data;
+  tensors[0].rest = {data.subspan(4, 12), {}, data.subspan(16)};
+  data = data.first(4);
+  vbp::io::write_safetensors(folder / "c", tensors, metadata);
+  CHECK(content(folder / "c") == content(folder / "a"));
+  tensors[0].rest.pop_back();
+  CHECK_THROWS_WITH(vbp::io::write_safetensors(folder / "c", tensors),
+                    Contains("tensor \"z.matrix\": 16 bytes do not fit the shape [2, 3]"));
 }
 
 TEST_CASE("the header is the format's, in the order given, padded to 8 bytes", "[safetensors]") {
