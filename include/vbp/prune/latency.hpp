@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -175,6 +176,47 @@ PruningPlan plan_within_time(const std::vector<std::string>& names, const std::v
                      narrowest_constraints(options) + " the least is " + detail::rounded_up(least) + unit);
   }
   return detail::plan_of_removals(names, rankings, *removed);
+}
+
+/// A plan, and what its blocks are predicted to take together.
+struct TimedPlan {
+  PruningPlan plan;
+  double time = 0.0;
+};
+
+/// The same with the times put right by measuring: measure(plan) is what all blocks take together when pruned
+/// like this, in the unit of `time`. Where a plan is more than 2 % off, the time that every cut saves is
+/// scaled by the one factor that makes the plan's prediction what was measured, and the next plan is made,
+/// after three measurements the last. The result depends on the times of the plans that it came by alone:
+/// from remembered ones it is the same again.
+template <std::invocable<std::size_t, Index> Time, std::invocable<const PruningPlan&> Measure>
+TimedPlan plan_within_measured_time(const std::vector<std::string>& names,
+                                    const std::vector<Ranking>& rankings, const Time& time,
+                                    const Measure& measure, double limit, const PrunerOptions& options,
+                                    const std::string& unit = "") {
+  constexpr int kMeasurements = 3;
+  constexpr double kTolerance = 0.02;
+  // More than that is no correction any more.
+  constexpr double kLeastScale = 0.5, kMostScale = 2.0;
+  std::vector<double> dense;
+  for (std::size_t b = 0; b < rankings.size(); ++b)
+    dense.push_back(time(b, static_cast<Index>(rankings[b].order.size())));
+  const double whole = std::accumulate(dense.begin(), dense.end(), 0.0);
+  double scale = 1.0;
+  for (int measured = 0;; ++measured) {
+    const auto corrected = [&](std::size_t b, Index width) {
+      return dense[b] - scale * (dense[b] - time(b, width));
+    };
+    TimedPlan result{plan_within_time(names, rankings, corrected, limit, options, unit)};
+    for (std::size_t b = 0; b < dense.size(); ++b)
+      result.time += corrected(b, result.plan.blocks[b].kept_width());
+    const double saved = (whole - result.time) / scale;
+    if (measured == kMeasurements || !(saved > 0.0)) return result;
+    const double taken = measure(std::as_const(result.plan));
+    if (!std::isfinite(taken)) throw ValueError("a measured time is not finite");
+    if (std::abs(taken - result.time) <= kTolerance * result.time) return result;
+    scale = std::clamp((whole - taken) / saved, kLeastScale, kMostScale);
+  }
 }
 
 }  // namespace vbp

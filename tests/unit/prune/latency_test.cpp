@@ -1,7 +1,9 @@
 #include "vbp/prune/latency.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
@@ -146,6 +148,82 @@ TEST_CASE("a plan within a time keeps to it and to the other constraints", "[lat
   const auto spared = vbp::plan_within_time(names, rankings, level, 150.0, {});
   CHECK(spared.blocks[1].removed() == 0);
   CHECK(spared.kept() == 96 + 80);
+}
+
+namespace {
+
+/// Blocks whose predictions say that time is 10 + width each, and a machine that is not so.
+struct Machine {
+  std::vector<std::string> names{"a", "b", "c"};
+  std::vector<Ranking> rankings = vbp::rankings_of(vbp::random_scores({96, 96, 80}, 3));
+  /// Of the kept neurons of all blocks.
+  std::function<double(double)> true_time;
+  mutable std::vector<vbp::PruningPlan> measured = {};
+
+  static double predicted(std::size_t, Index width) { return 10.0 + static_cast<double>(width); }
+
+  vbp::TimedPlan plan(double limit) const {
+    const auto measure = [&](const vbp::PruningPlan& plan) {
+      measured.push_back(plan);
+      return true_time(static_cast<double>(plan.kept()));
+    };
+    return vbp::plan_within_measured_time(names, rankings, predicted, measure, limit, {});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a prediction that a measurement bears out is left as it is", "[latency]") {
+  const Machine machine{.true_time = [](double kept) { return 1.019 * (30.0 + kept); }};
+  const auto [plan, time] = machine.plan(230.0);
+  CHECK(plan == vbp::plan_from_rankings(machine.names, machine.rankings, {.kept = 200}));
+  CHECK(time == Approx(230.0));
+  REQUIRE(machine.measured.size() == 1);
+  CHECK(machine.measured[0] == plan);
+  // Of a plan that removes nothing the time is known.
+  CHECK(machine.plan(1000.0).time == Approx(30.0 + 272.0));
+  CHECK(machine.measured.size() == 1);
+}
+
+TEST_CASE("savings that are larger or smaller than predicted are scaled to what is measured", "[latency]") {
+  for (const double scale : {0.8, 0.9, 1.1, 1.3}) {
+    INFO("scale " << scale);
+    // Dense takes 302; every neuron that goes saves `scale` instead of one.
+    const Machine machine{.true_time = [=](double kept) { return 302.0 - scale * (272.0 - kept); }};
+    const auto [plan, time] = machine.plan(230.0);
+    // As many as have to go by the true times.
+    const double removed = std::ceil(72.0 / scale - 1e-9);
+    CHECK(plan.removed() == static_cast<Index>(removed));
+    CHECK(time == Approx(302.0 - scale * removed));
+    CHECK(machine.measured.size() == 2);
+  }
+}
+
+TEST_CASE("measurements come to an end, and from the same ones the same plan comes", "[latency]") {
+  // What the second half of the neurons saves is half of what the first half does: no one factor is right.
+  const Machine bent{.true_time = [](double kept) {
+    const double gone = 272.0 - kept;
+    return 302.0 - std::min(gone, 60.0) - 0.5 * std::max(0.0, gone - 60.0);
+  }};
+  const auto first = bent.plan(210.0);
+  CHECK(bent.true_time(static_cast<double>(first.plan.kept())) == Approx(210.0).epsilon(0.02));
+  CHECK(first.time <= 210.0);
+  CHECK(bent.measured.size() <= 3);
+  CHECK(bent.plan(210.0).plan == first.plan);
+
+  // A machine that answers anything is asked three times, and believed within a factor of two.
+  for (const double odd : {1e-3, 1e9}) {
+    const Machine machine{.true_time = [=](double) { return odd; }};
+    const auto [plan, time] = machine.plan(250.0);
+    CHECK(plan.removed() == (odd < 1.0 ? 26 : 104));
+    CHECK(time == Approx(250.0));
+    CHECK(machine.measured.size() == 3);
+  }
+  const Machine broken{.true_time = [](double) { return std::numeric_limits<double>::quiet_NaN(); }};
+  CHECK_THROWS_WITH(broken.plan(250.0), "a measured time is not finite");
+  // That it cannot be done may turn out by measuring: 16 neurons stay in each block.
+  const Machine slow{.true_time = [](double kept) { return 302.0 - 0.75 * (272.0 - kept); }};
+  CHECK_THROWS_WITH(slow.plan(100.0), "cannot come down to 100: under the minimum width 16 the least is 134");
 }
 
 TEST_CASE("a time out of reach or that is none is refused", "[latency]") {
