@@ -157,15 +157,16 @@ struct Evaluation {
   void add_to(Json& report) const;
 };
 
-/// The hash of an image file's content; nothing where it cannot be read, which those who decode it report.
-std::optional<std::string> content_of(const vbp::io::ImageEntry& image);
+/// The hash of each image file's content; nothing where it cannot be read, which those who decode it report.
+using Contents = std::vector<std::optional<std::string>>;
+Contents contents_of(const std::vector<vbp::io::ImageEntry>& images);
 
-/// The contents of images as a set, to be looked up in, and as one hash, order and labels included.
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images);
-std::string digest_of(const std::vector<vbp::io::ImageEntry>& images);
+/// The same to be looked up in, and with the labels as one hash.
+std::unordered_set<std::string> set_of(const Contents& contents);
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images, const Contents& contents);
 
 /// Throws FileError if an evaluation image is among the calibration images, told by content.
-void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation, const Contents& contents,
                       const std::unordered_set<std::string>& calibration);
 
 /// The paths of images, for require_not_read.

@@ -78,7 +78,7 @@ void run(const PruneOptions& options) {
     require_calibration_of(dense, calibration.calibration, options.source.statistics);
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
-    require_disjoint(evaluation, seen);
+    require_disjoint(evaluation, contents_of(evaluation), seen);
     method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
   }
   std::optional<LatencyModel> times;

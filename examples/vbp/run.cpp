@@ -49,8 +49,7 @@ void leave_out_seen(std::vector<vbp::io::ImageEntry>& images, const std::unorder
   std::unordered_set<std::string> met;
   std::vector<bool> known;
   std::size_t end = 0;
-  for (const vbp::io::ImageEntry& image : images) {
-    const auto content = content_of(image);
+  for (const auto& content : contents_of(images)) {
     known.push_back(content && seen.contains(*content));
     if (known.back() && met.insert(*content).second) end = known.size();
   }
@@ -78,38 +77,40 @@ std::vector<Index> new_rows(const vbp::io::ImageBatch& batch, std::unordered_set
 
 }  // namespace
 
-std::optional<std::string> content_of(const vbp::io::ImageEntry& image) {
-  if (interrupted()) throw Interrupted("interrupted; nothing was written");
-  try {
-    return vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string();
-  } catch (const vbp::FileError&) {
-    return std::nullopt;
+Contents contents_of(const std::vector<vbp::io::ImageEntry>& images) {
+  Contents contents;
+  for (const vbp::io::ImageEntry& image : images) {
+    if (interrupted()) throw Interrupted("interrupted; nothing was written");
+    try {
+      contents.push_back(vbp::io::hash_bytes(vbp::io::MappedFile(image.path).bytes()).to_string());
+    } catch (const vbp::FileError&) {
+      contents.emplace_back();
+    }
   }
 }
 
-std::unordered_set<std::string> contents_of(const std::vector<vbp::io::ImageEntry>& images) {
-  std::unordered_set<std::string> contents;
-  for (const vbp::io::ImageEntry& image : images) {
-    if (auto content = content_of(image)) contents.insert(std::move(*content));
-  }
   return contents;
+std::unordered_set<std::string> set_of(const Contents& contents) {
+  std::unordered_set<std::string> set;
+  for (const auto& content : contents) {
+    if (content) set.insert(*content);
+  }
+  return set;
 }
 
-std::string digest_of(const std::vector<vbp::io::ImageEntry>& images) {
+std::string digest_of(const std::vector<vbp::io::ImageEntry>& images, const Contents& contents) {
   std::string text;
-  for (const vbp::io::ImageEntry& image : images) {
-    text += content_of(image).value_or("unreadable") + ' ' + std::to_string(image.label) + '\n';
-  }
+  for (std::size_t i = 0; i < images.size(); ++i)
+    text += contents[i].value_or("unreadable") + ' ' + std::to_string(images[i].label) + '\n';
   return vbp::io::hash_bytes(std::as_bytes(std::span(text))).to_string();
 }
 
-void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation,
+void require_disjoint(const std::vector<vbp::io::ImageEntry>& evaluation, const Contents& contents,
                       const std::unordered_set<std::string>& calibration) {
-  for (const vbp::io::ImageEntry& image : evaluation) {
-    const auto content = content_of(image);
-    if (content && calibration.contains(*content)) {
+  for (std::size_t i = 0; i < evaluation.size(); ++i) {
+    if (contents[i] && calibration.contains(*contents[i])) {
       throw vbp::FileError(
-          image.path.string(),
+          evaluation[i].path.string(),
           "is a calibration image too; evaluating on what was calibrated on flatters the result");
     }
   }
@@ -121,7 +122,9 @@ std::vector<vbp::io::ImageEntry> calibration_images(const fs::path& folder, std:
   auto images = labels_of == nullptr ? vbp::io::find_images(folder)
                                      : evaluation_images(*labels_of, folder, std::nullopt);
   if (limit) images = vbp::io::spread(images, *limit);
-  if (!evaluation.empty()) require_disjoint(evaluation, contents_of(images));
+  if (!evaluation.empty()) {
+    require_disjoint(evaluation, contents_of(evaluation), set_of(contents_of(images)));
+  }
   return images;
 }
 

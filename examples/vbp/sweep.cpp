@@ -189,15 +189,17 @@ void run(SweepOptions options) {
   const auto evaluation = evaluation_images(dense, options.evaluate, options.evaluate_limit);
   const bool labelled = std::any_of(options.criteria.begin(), options.criteria.end(), needs_labels);
   if (labelled) require_trainable(dense, "the criterion snip");
-  auto images = calibration_images(options.calibrate, options.limit, evaluation, labelled ? &dense : nullptr);
+  auto images = calibration_images(options.calibrate, options.limit, {}, labelled ? &dense : nullptr);
+  const Contents evaluated = contents_of(evaluation), calibrated = contents_of(images);
+  require_disjoint(evaluation, evaluated, set_of(calibrated));
   require_not_read(outputs, paths_of(evaluation));
   require_not_read(outputs, paths_of(images));
 
   Sweep sweep;
   sweep.settings = {{"model", fingerprint(dense.model).to_string()},
                     {"preprocessing", dense.preprocessing.to_string()},
-                    {"calibration", digest_of(images)},
-                    {"evaluation", digest_of(evaluation)},
+                    {"calibration", digest_of(images, calibrated)},
+                    {"evaluation", digest_of(evaluation, evaluated)},
                     {"rates", options.rates},
                     {"criteria", options.criteria},
                     {"compensations", options.compensations},

@@ -302,7 +302,7 @@ class Run {
     images_ = evaluation_images(checkpoint_, command.data, command.limit);
     if (!command.validate.empty()) {
       validation_ = evaluation_images(checkpoint_, command.validate, command.validate_limit);
-      validation_content_ = contents_of(validation_);
+      validation_content_ = set_of(contents_of(validation_));
     }
     settings_ = settings_of(command, checkpoint_, teacher, images_);
     trainer_.emplace(vit_of(checkpoint_.model), teacher ? &vit_of(teacher->model) : nullptr, command.training,
