@@ -11,6 +11,7 @@ struct CalibrateOptions {
   ModelOptions model;
   RunOptions run;
   JsonOption json;
+  Room room;
   std::string data;
   std::string out;
   std::optional<vbp::Index> limit;
@@ -37,20 +38,30 @@ void run(const CalibrateOptions& options) {
   auto images = vbp::io::find_images(options.data);
   if (options.limit) images = vbp::io::spread(images, *options.limit);
   require_not_read(outputs, paths_of(images));
-  std::optional<vbp::io::Calibration> begun;
+  const Gather gather{.covariances = options.covariance,
+                      .room = {options.room.bytes, folder_of(options.out)}};
+  std::optional<CalibrationRun> begun;
   if (options.resume && std::filesystem::exists(options.out)) {
-    begun = vbp::io::Calibration::load(options.out);
-    require_calibration_of(checkpoint, *begun, options.out);
-    if (begun->covariances.empty() == options.covariance) {
+    begun = load_calibration(checkpoint, options.out, gather);
+    if (begun->has_covariances() != options.covariance) {
       throw vbp::FileError(options.out, "holds the moments \"" + begun->moments() + "\"; go on " +
                                             (options.covariance ? "without" : "with") + " --covariance");
     }
   }
-  const CalibrationRun result = calibrate(checkpoint, std::move(images), options.run,
-                                          {.covariances = options.covariance}, std::move(begun));
+  const CalibrationRun result =
+      calibrate(checkpoint, std::move(images), options.run, gather, std::move(begun));
+  if (!result.complete && result.passes > 1) {
+    throw Interrupted(
+        "interrupted; nothing was written: with this --memory the covariances are gathered in " +
+        std::to_string(result.passes) + " passes over the images, and whole after the last");
+  }
   if (!result.complete && result.images == 0) throw Interrupted("interrupted; nothing was written");
   vbp::io::AtomicFile out(options.out);
-  result.calibration.save(out);
+  if (result.stored.empty()) {
+    result.calibration.save(out);
+  } else {
+    result.calibration.save(out, result.stored);
+  }
   if (!result.complete) {
     out.commit();
     throw Interrupted("interrupted; " + options.out + " holds the " +
@@ -62,10 +73,11 @@ void run(const CalibrateOptions& options) {
   report["model"] = options.model.file;
   report["data"] = options.data;
   report["out"] = options.out;
-  report["moments"] = result.calibration.moments();
+  report["moments"] = result.moments();
   report["images"] = result.calibration.images.size();
   report["images_this_run"] = result.images;
   report["images_per_second"] = static_cast<double>(result.images) / result.seconds;
+  if (options.room.bytes) report["memory"] = result.memory();
   report["blocks"] = blocks_of(result.calibration);
   report_failures(result.skipped.failures, report);
   report_duplicates(result.skipped.duplicates, report);
@@ -124,8 +136,10 @@ void add_calibrate(CLI::App& app) {
                   "only N images, spread evenly over the sub-folders, the first of each in name order")
       ->check(whole_number(1))
       ->type_name("N");
-  command.add_flag("--covariance", options->covariance,
-                   "keep the covariances too, which refits need: 8 bytes a pair of neurons of a block");
+  CLI::Option* const covariance =
+      command.add_flag("--covariance", options->covariance,
+                       "keep the covariances too, which refits need: 8 bytes a pair of neurons of a block");
+  options->room.add_to(command)->needs(covariance);
   command.add_flag("--resume", options->resume, "go on from the images that --out has seen");
   options->run.add_to(command);
   options->json.add_to(command);

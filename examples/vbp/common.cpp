@@ -74,10 +74,12 @@ fs::path folder_of(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
-void Room::add_to(CLI::App& app) {
-  app.add_option("--memory", bytes,
-                 "memory for covariances, residual streams and the work on them, e.g. 500MB or 4GB (units of "
-                 "1024); what has no room is put into files, the images are gone over again. Default: all")
+CLI::Option* Room::add_to(CLI::App& app) {
+  return app
+      .add_option(
+          "--memory", bytes,
+          "memory for covariances, residual streams and the work on them, e.g. 500MB or 4GB (units of "
+          "1024); what has no room is put into files, the images are gone over again. Default: all")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
 }

@@ -212,7 +212,7 @@ struct Room {
   /// Where the rest goes, in files without a name.
   std::filesystem::path folder = ".";
 
-  void add_to(CLI::App& app);
+  CLI::Option* add_to(CLI::App& app);
 };
 
 struct CalibrationRun {
@@ -245,6 +245,9 @@ struct CalibrationRun {
       using difference_type = std::ptrdiff_t;
       using value_type = vbp::Covariance<float>;
 
+  bool has_covariances() const { return !stored.empty() || !calibration.covariances.empty(); }
+  /// As of a calibration that holds them all.
+  std::string moments() const { return vbp::io::moments_name(has_covariances()); }
       Iterator() = default;
       Iterator(const CalibrationRun& run, std::size_t block) : run_(&run), block_(block) {}
       value_type operator*() const { return run_->covariance(block_); }
@@ -273,21 +276,23 @@ struct CalibrationRun {
 /// What a calibration gathers beyond means and variances.
 struct Gather {
   bool covariances = false;
-  bool start = false;     ///< CalibrationRun::start
+  bool start = false;     ///< CalibrationRun::start, for refits, whose work needs room too
   bool gradient = false;  ///< CalibrationRun::gradient; the images must have labels
   Room room = {};         ///< for covariances and for what is to be done with them
 };
 
 /// Observes the images; continues `begun` where one is given. Stops after a whole batch when interrupted, so
 /// that a resumed run ends with the same bits as an unbroken one. Where not all covariances have room it goes
-/// over the images again for each group of blocks that have; the bits are the same.
+/// over the images again for each group of blocks that have; the bits are the same, but one that is
+/// interrupted then is of no use.
 CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather = {},
-                         std::optional<vbp::io::Calibration> begun = std::nullopt);
+                         std::optional<CalibrationRun> begun = std::nullopt);
 
-/// Throws unless the calibration belongs to this model and preprocessing; `name` is the file's or folder's.
-void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
-                            const std::string& name);
+/// A calibration file as if it had just been gathered; where room is limited its covariances are put aside
+/// one by one. Throws FileError for one of another model or preprocessing.
+CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string& file,
+                                const Gather& gather = {});
 
 /// 22,050,664 for people.
 std::string grouped(std::int64_t number);

@@ -96,9 +96,8 @@ void run(const ExplainOptions& options) {
                             {.covariances = true, .start = true, .gradient = method.needs_labels()});
     if (!calibration.complete) throw Interrupted("interrupted; nothing was written");
   } else {
-    calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
-    require_calibration_of(dense, calibration.calibration, options.source.statistics);
-    method = asked.resolve(dense, false, !calibration.calibration.covariances.empty());
+    calibration = load_calibration(dense, options.source.statistics);
+    method = asked.resolve(dense, false, calibration.has_covariances());
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();

@@ -74,12 +74,12 @@ void run(const PruneOptions& options) {
                                 method.needs_labels() ? &dense : nullptr);
     require_not_read(outputs, paths_of(images));
   } else {
-    calibration.calibration = vbp::io::Calibration::load(options.source.statistics);
-    require_calibration_of(dense, calibration.calibration, options.source.statistics);
+    calibration = load_calibration(dense, options.source.statistics,
+                                   {.start = true, .room = {options.room.bytes, folder_of(options.out)}});
     std::unordered_set<std::string> seen;
     for (const vbp::io::Hash128& hash : calibration.calibration.images) seen.insert(hash.to_string());
     require_disjoint(evaluation, contents_of(evaluation), seen);
-    method = options.method.resolve(dense, false, !calibration.calibration.covariances.empty());
+    method = options.method.resolve(dense, false, calibration.has_covariances());
   }
   std::optional<LatencyModel> times;
   if (!options.budget.latency.limit.empty()) times.emplace(dense.model, options.run, options.budget.latency);

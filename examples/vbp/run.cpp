@@ -176,16 +176,6 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<vbp::io::Ima
   return result;
 }
 
-void require_calibration_of(const Checkpoint& checkpoint, const vbp::io::Calibration& calibration,
-                            const std::string& name) {
-  if (calibration.model != fingerprint(checkpoint.model)) {
-    throw vbp::FileError(name, "holds the statistics of another model (" + calibration.model_name + ")");
-  }
-  if (calibration.preprocessing != checkpoint.preprocessing.to_string()) {
-    throw vbp::FileError(name, "was made with another preprocessing: " + calibration.preprocessing);
-  }
-}
-
 namespace {
 
 /// What a calibration of this model and preprocessing carries before it has seen anything.
@@ -209,27 +199,43 @@ struct Layout {
 };
 
 /// For so many images. Throws UsageError where not even one block has room.
-Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
+Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) {
+  require_room(gather, facts);
+std::int64_t covariance_bytes(Index features) {
+  return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
+}
+
+/// Bytes of the work on one block.
+std::int64_t work_bytes(const Gather& gather, const Facts& facts) {
+  if (!gather.start) return 0;
+  Index width = facts.stream_dim;
+  for (const Stage& stage : facts.stages) width = std::max(width, stage.dim);
+  return vbp::step_bytes(*std::max_element(facts.hidden_widths.begin(), facts.hidden_widths.end()), width);
+}
+
+/// Throws UsageError where not even one block has room.
+void require_room(const Gather& gather, const Facts& facts) {
+  if (!gather.room.bytes) return;
+  const auto limit = static_cast<std::int64_t>(*gather.room.bytes);
+  const std::int64_t work = work_bytes(gather, facts);
+  const std::int64_t least =
+      work + covariance_bytes(*std::max_element(facts.hidden_widths.begin(), facts.hidden_widths.end()));
+  if (limit >= least) return;
+  throw UsageError("--memory: one block " + std::string(work > 0 ? "and the work on it take " : "takes ") +
+                   grouped(least) + " bytes, more than the " + grouped(limit) + " allowed");
+}
+
   const std::vector<Index>& widths = facts.hidden_widths;
   Layout layout{.groups = {0, widths.size()}};
-  if (!room.bytes) return layout;
-  const auto limit = static_cast<std::int64_t>(*room.bytes);
-  const auto bytes_of = [](Index features) {
-    return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
-  };
+  if (!gather.room.bytes) return layout;
+  const auto limit = static_cast<std::int64_t>(*gather.room.bytes);
+  const std::int64_t work = work_bytes(gather, facts);
   std::int64_t all = 0;
-  for (const Index features : widths) all += bytes_of(features);
-  const Index most = *std::max_element(widths.begin(), widths.end());
-  // The widest stream, and what one takes while its next shape is made beside it.
-  Index width = facts.stream_dim, next = 0;
+  for (const Index features : widths) all += covariance_bytes(features);
+  // What a stream takes while its next shape is made beside it.
+  Index next = 0;
   for (const Stage& stage : facts.stages) {
-    width = std::max(width, stage.dim);
     if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
-  }
-  const std::int64_t work = vbp::step_bytes(most, width);
-  if (limit < bytes_of(most) + work) {
-    throw UsageError("--memory: one block and the work on it take " + grouped(bytes_of(most) + work) +
-                     " bytes, more than the " + grouped(limit) + " allowed");
   }
   layout.store_covariances = all + work > limit;
   // As it enters the first block there is a third.
@@ -240,11 +246,11 @@ Layout layout_of(const Room& room, const Facts& facts, std::int64_t images) {
   layout.groups = {0};
   std::int64_t group = 0;
   for (std::size_t b = 0; b < widths.size(); ++b) {
-    if (group + bytes_of(widths[b]) > limit) {
+    if (group + covariance_bytes(widths[b]) > limit) {
       layout.groups.push_back(b);
       group = 0;
     }
-    group += bytes_of(widths[b]);
+    group += covariance_bytes(widths[b]);
   }
   layout.groups.push_back(widths.size());
   return layout;
@@ -260,16 +266,41 @@ Json CalibrationRun::memory() const {
 
 CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
                          const RunOptions& options, const Gather& gather,
-                         std::optional<vbp::io::Calibration> begun) {
+CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string& file, const Gather& gather) {
+  require_room(gather, facts_of(checkpoint.model));
+  CalibrationRun run;
+  run.room = gather.room;
+  run.passes = 0;
+  vbp::io::Calibration::TakeCovariance put_aside;
+  if (run.room.bytes) {
+    put_aside = [&](vbp::Covariance<float>&& covariance) {
+      run.stored.emplace_back(covariance, run.room.folder);
+    };
+  }
+  run.calibration = vbp::io::Calibration::load(file, put_aside);
+  if (run.calibration.model != fingerprint(checkpoint.model)) {
+    throw vbp::FileError(file, "holds the statistics of another model (" + run.calibration.model_name + ")");
+  }
+  if (run.calibration.preprocessing != checkpoint.preprocessing.to_string()) {
+    throw vbp::FileError(file, "was made with another preprocessing: " + run.calibration.preprocessing);
+  }
+  return run;
+}
+
+                         std::optional<CalibrationRun> begun) {
   const Facts facts = facts_of(checkpoint.model);
   CalibrationRun run;
   run.room = gather.room;
-  run.calibration = begun ? std::move(*begun) : empty_calibration(checkpoint);
+  if (begun) {
+    run = std::move(*begun);
+  } else {
+    run.calibration = empty_calibration(checkpoint);
+  }
   std::unordered_set<std::string> known;
   for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
   if (!known.empty()) leave_out_seen(images, known);
   const auto total = static_cast<std::int64_t>(images.size());
-  const Layout layout = layout_of(gather.room, facts, total);
+  const Layout layout = layout_of(gather, facts, total);
   if (gather.start) {
     run.start = {total * facts.stream_rows, facts.stream_dim,
                  layout.store_streams ? gather.room.folder : fs::path()};
@@ -277,13 +308,24 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
   auto& covariances = run.calibration.covariances;
   const auto open_group = [&](std::size_t group) {
     for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
-      covariances.emplace_back(facts.hidden_widths[b]);
+  // As they were begun, if they were.
+      covariances.push_back(b < run.stored.size() ? run.stored[b].load()
+                                                  : vbp::Covariance<float>(facts.hidden_widths[b]));
   };
-  const auto store_group = [&] {
-    for (const auto& covariance : covariances) run.stored.emplace_back(covariance, gather.room.folder);
+  const auto store_group = [&](std::size_t group) {
+    for (std::size_t i = 0; i < covariances.size(); ++i) {
+      vbp::StoredCovariance stored(covariances[i], gather.room.folder);
+      const std::size_t b = layout.groups[group] + i;
+      if (b < run.stored.size()) {
+        run.stored[b] = std::move(stored);
+      } else {
+        run.stored.push_back(std::move(stored));
+      }
+    }
     covariances.clear();
   };
-  if (gather.covariances && !begun) open_group(0);
+  if (gather.covariances && covariances.empty()) open_group(0);
+  if (!layout.store_covariances) run.stored.clear();
   const auto runner = make_runner(checkpoint.model, options.threads);
   std::optional<vbp::MeanGradient> gradient;
   if (gather.gradient)
@@ -337,7 +379,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
   const std::size_t groups = layout.groups.size() - 1;
   run.passes = static_cast<int>(groups);
   if (gather.covariances && layout.store_covariances) {
-    store_group();
+    store_group(0);
     for (std::size_t group = 1; group < groups && run.complete; ++group) {
       open_group(group);
       auto again = vbp::hidden_statistics(facts);
@@ -345,7 +387,7 @@ CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::Imag
            [&](const vbp::io::ImageBatch& batch, const std::vector<Index>&) {
              runner->observe(batch.pixels, again, covariances, static_cast<Index>(layout.groups[group]));
            });
-      store_group();
+      store_group(group);
     }
   }
   // Images that were left out leave their rows unused.

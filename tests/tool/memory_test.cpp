@@ -3,6 +3,7 @@
 
 #include "support/plain_vit.hpp"
 #include "tool.hpp"
+#include "vbp/io/calibration.hpp"
 #include "vbp/prune/sequential.hpp"
 #include "vbp/vit/checkpoint.hpp"
 
@@ -72,6 +73,75 @@ TEST_CASE("prune gives the same model whatever stays in memory", "[memory]") {
   CHECK(least["passes"] > 2);
   CHECK(least["bytes_in_files"] > kDepth * Deep::block_bytes() + at.stream_bytes());
   CHECK(snapshot(at.folder.path()).size() == before);
+}
+
+TEST_CASE("prune reads a file's covariances one by one where memory is limited", "[memory]") {
+  const Deep at;
+  const fs::path statistics = at / "statistics", out = at / "out", report = at / "report.json";
+  require_tool("calibrate", at.deep, "--data", at.data, "--covariance", "--out", statistics);
+  const auto command = [&](auto... options) {
+    return tool_command("prune", at.deep, "--statistics", statistics, "--rate", "0.5", "--out", out, "--json",
+                        report, options...);
+  };
+  REQUIRE(Process(command()).wait().code == 0);
+  const std::string expected = read_text(out);
+  const std::int64_t least = Deep::block_bytes() + Deep::work_bytes();
+  REQUIRE(Process(command("--memory", std::to_string(least))).wait().code == 0);
+  CHECK(read_text(out) == expected);
+  const json memory = read_json(report)["memory"];
+  CHECK(memory["limit"] == least);
+  CHECK(memory["passes"] == 0);
+  CHECK(memory["bytes_in_files"] > kDepth * Deep::block_bytes());
+  check_refusal(Process(command("--memory", std::to_string(least - 1))).wait(), 2,
+                {"--memory: one block and the work on it take 191,328 bytes"});
+}
+
+TEST_CASE("calibrate writes the same file whatever stays in memory", "[memory][calibrate]") {
+  const Deep at;
+  const auto calibrate = [&](const fs::path& data, const fs::path& out, auto... options) {
+    require_tool("calibrate", at.deep, "--data", data, "--covariance", "--batch", "4", "--out", out, "--json",
+                 at / "report.json", options...);
+    return read_json(at / "report.json");
+  };
+  CHECK_FALSE(calibrate(at.data, at / "whole").contains("memory"));
+  const std::string whole = read_text(at / "whole");
+  // The first two batches of the whole.
+  fs::create_directory(at / "begin");
+  for (const char* name : {"class 0", "class 1"})
+    fs::create_directory_symlink(at.data / name, at / "begin" / name);
+  calibrate(at / "begin", at / "begun");
+  fs::copy_file(at / "begun", at / "out");
+  const auto before = snapshot(at.folder.path()).size();
+
+  const std::int64_t all = kDepth * Deep::block_bytes();
+  for (const auto& [limit, passes] :
+       {std::pair(all, 1), std::pair(all - 1, 2), std::pair(7 * Deep::block_bytes(), 5),
+        std::pair(Deep::block_bytes(), static_cast<int>(kDepth))}) {
+    const auto check = [&](const json& report) {
+      INFO("limit " << limit);
+      CHECK(read_text(at / "out") == whole);
+      CHECK(report["moments"] == "variance,covariance");
+      CHECK(report["images"] == kImages);
+      CHECK(report["memory"]["limit"] == limit);
+      CHECK(report["memory"]["passes"] == passes);
+      CHECK((report["memory"]["bytes_in_files"] >= all) == (passes > 1));
+    };
+    check(calibrate(at.data, at / "out", "--memory", std::to_string(limit), "--threads", "2"));
+    fs::copy_file(at / "begun", at / "out", fs::copy_options::overwrite_existing);
+    check(calibrate(at.data, at / "out", "--memory", std::to_string(limit), "--threads", "1", "--resume"));
+  }
+  CHECK(snapshot(at.folder.path()).size() == before);
+}
+
+TEST_CASE("memory is limited for covariances only, and not below one of them", "[memory][calibrate]") {
+  const Deep at;
+  const auto before = snapshot(at.folder.path());
+  check_refusal(run_tool("calibrate", at.deep, "--data", at.data, "--out", at / "out", "--covariance",
+                         "--memory", std::to_string(Deep::block_bytes() - 1)),
+                2, {"--memory: one block takes 13,280 bytes, more than the 13,279 allowed"});
+  check_refusal(run_tool("calibrate", at.deep, "--data", at.data, "--out", at / "out", "--memory", "1GB"), 2,
+                {"--memory", "--covariance"});
+  CHECK(snapshot(at.folder.path()) == before);
 }
 
 TEST_CASE("a sweep gives the same rows whatever stays in memory", "[memory]") {

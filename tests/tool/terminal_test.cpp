@@ -97,6 +97,32 @@ TEST_CASE("a calibration that is interrupted before it has seen anything writes 
   CHECK(snapshot(at.folder.path()) == before);
 }
 
+TEST_CASE("covariances of several passes are written whole or not at all", "[terminal]") {
+  const Workplace at;
+  const auto command = [&](auto... options) {
+    return tool_command("calibrate", at.model, "--data", at.data, "--covariance", "--batch", "1", "--threads",
+                        "1", kSlow, "--out", at / "stats", options...);
+  };
+  const Outcome begun = interrupt(command());
+  REQUIRE(begun.code == 130);
+  CHECK(contains(begun.err, "--resume goes on from there"));
+  const auto before = snapshot(at.folder.path());
+  // Of 48 neurons, one of the two blocks.
+  const std::string memory = std::to_string(vbp::Covariance<float>::bytes(48));
+  for (const char* when : {" images/s", "calibrating, 2 of 2"}) {
+    const Outcome outcome = interrupt(command("--memory", memory, "--resume"), SIGINT, when);
+    CHECK(outcome.code == 130);
+    CHECK(contains(outcome.err,
+                   "vbp: interrupted; nothing was written: with this --memory the covariances "
+                   "are gathered in 2 passes over the images"));
+    CHECK(snapshot(at.folder.path()) == before);
+  }
+  CHECK(Process(command("--memory", memory, "--resume")).wait().code == 0);
+  const std::string resumed = read_text(at / "stats");
+  CHECK(Process(command()).wait().code == 0);
+  CHECK(resumed == read_text(at / "stats"));
+}
+
 TEST_CASE("an interrupted pruning or evaluation writes nothing", "[terminal]") {
   const Workplace at;
   fs::create_directories(at / "other" / "images");
