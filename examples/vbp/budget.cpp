@@ -104,47 +104,48 @@ void Budget::require(const BudgetOptions& options) {
   vbp::require_options(pruner);
 }
 
-Budget::Budget(const BudgetOptions& options, const Model& model, std::optional<LatencyModel> latency)
+Budget::Budget(const BudgetOptions& options, const Model& model, LatencyModel* latency)
     : names_(facts_of(model).blocks),
       widths_(facts_of(model).hidden_widths),
       options_(options.pruner),
-      latency_(std::move(latency)) {
+      latency_(latency) {
   options_.scope = options.scope == "block" ? vbp::Scope::block : vbp::Scope::global;
   if (options.macs) resource_ = resource_of(model, "MACs", &vbp::Cost::macs);
   if (options.parameters) resource_ = resource_of(model, "parameters", &vbp::Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
-  if (latency_) {
+  if (latency_ != nullptr) {
     const LatencyLimit limit = parse_latency(options.latency.limit);
-    milliseconds_ = limit.milliseconds;
-    share_ = milliseconds_ ? limit.value / latency_->dense_ms() : limit.value;
-  }
-}
-
-vbp::PruningPlan Budget::plan(const std::vector<vbp::Ranking>& rankings) const {
-  if (rankings.empty()) {
-    vbp::Scores ones;
-    for (const Index width : widths_) ones.push_back(vbp::Vector<double>::Ones(width));
-    return plan(vbp::rankings_of(ones));
-  }
-  if (latency_) {
     // In what the user asked in, for the messages.
-    const double unit = milliseconds_ ? latency_->dense_ms() : 1.0;
-    const auto time = [&](std::size_t, Index width) { return unit * latency_->block_share(width); };
-    return vbp::plan_within_time(names_, rankings, time, unit * share_, options_,
-                                 milliseconds_ ? " ms" : " of the dense latency");
+    unit_ = limit.milliseconds ? latency_->dense_ms() : 1.0;
+    unit_name_ = limit.milliseconds ? " ms" : " of the dense latency";
+    share_ = limit.value / unit_;
   }
-  if (resource_) return vbp::plan_within(names_, rankings, *resource_, share_, options_);
-  return vbp::plan_from_rankings(names_, rankings, options_);
 }
 
-Json Budget::report(const vbp::PruningPlan& plan) const {
-  const auto report = [&](const std::string& of, double reached) {
-    return Json{{"of", of}, {"share", share_}, {"reached", reached}};
+vbp::PruningPlan Budget::even_plan() const {
+  vbp::Scores ones;
+  for (const Index width : widths_) ones.push_back(vbp::Vector<double>::Ones(width));
+  const std::vector<vbp::Ranking> rankings = vbp::rankings_of(ones);
+  if (latency_ == nullptr) return plan(rankings).plan;
+  return vbp::plan_within_time(names_, rankings, block_time(), unit_ * share_, options_, unit_name_);
+}
+
+Budgeted Budget::plan(const std::vector<vbp::Ranking>& rankings) const {
+  const auto reached = [&](const std::string& of, double share) {
+    return Json{{"of", of}, {"share", share_}, {"reached", share}};
   };
-  if (latency_) return report("latency", latency_->share(plan));
-  if (!resource_) return {};
-  return report(resource_->name,
-                static_cast<double>(resource_->left(plan)) / static_cast<double>(resource_->total));
+  if (latency_ != nullptr) {
+    const auto measure = [&](const vbp::PruningPlan& plan) { return unit_ * latency_->measured_share(plan); };
+    vbp::TimedPlan timed = vbp::plan_within_measured_time(names_, rankings, block_time(), measure,
+                                                          unit_ * share_, options_, unit_name_);
+    return {std::move(timed.plan), reached("latency", timed.time / unit_)};
+  }
+  if (resource_) {
+    vbp::PruningPlan plan = vbp::plan_within(names_, rankings, *resource_, share_, options_);
+    const double left = static_cast<double>(resource_->left(plan)) / static_cast<double>(resource_->total);
+    return {std::move(plan), reached(resource_->name, left)};
+  }
+  return {vbp::plan_from_rankings(names_, rankings, options_)};
 }
 
 }  // namespace tool

@@ -201,10 +201,21 @@ Latency latency_of(std::vector<double>& milliseconds);
 /// Images to measure on: what the pixels are changes no time.
 vbp::Matrix<float> random_images(vbp::Index count, vbp::Index elements);
 
-/// Both models in turn on `batch` images, so that a machine whose speed drifts favours neither, until the
-/// shortest times of both have come up again and again or ten seconds are over: dense, then pruned.
-std::pair<Latency, Latency> measure(const Model& dense, const Model& pruned, const RunOptions& options,
-                                    vbp::Index batch = 1);
+/// Of two models that ran in turn.
+struct Comparison {
+  Latency dense;
+  Latency pruned;
+  /// The median of pruned over dense, turn by turn: what disturbs the machine or changes its speed for longer
+  /// than a turn is in both.
+  double ratio = 1.0;
+};
+
+/// What a ratio may take that something is made to depend on.
+constexpr std::chrono::seconds kThorough(10);
+
+/// Both models in turn on `batch` images until the ratio is known to 1 % or the time is over, but five turns.
+Comparison measure(const Model& dense, const Model& pruned, const RunOptions& options, vbp::Index batch = 1,
+                   std::chrono::seconds most = std::chrono::seconds(1));
 
 /// --memory: what may stay in memory of what grows with the model's blocks and with the images.
 struct Room {
@@ -234,6 +245,9 @@ struct CalibrationRun {
   vbp::Covariance<float> covariance(std::size_t block) const {
     return stored.empty() ? calibration.covariances[block] : stored[block].load();
   }
+  bool has_covariances() const { return !stored.empty() || !calibration.covariances.empty(); }
+  /// As of a calibration that holds them all.
+  std::string moments() const { return vbp::io::moments_name(has_covariances()); }
   /// What --memory came to.
   Json memory() const;
   /// All of them, each read when it is looked at.
@@ -245,9 +259,6 @@ struct CalibrationRun {
       using difference_type = std::ptrdiff_t;
       using value_type = vbp::Covariance<float>;
 
-  bool has_covariances() const { return !stored.empty() || !calibration.covariances.empty(); }
-  /// As of a calibration that holds them all.
-  std::string moments() const { return vbp::io::moments_name(has_covariances()); }
       Iterator() = default;
       Iterator(const CalibrationRun& run, std::size_t block) : run_(&run), block_(block) {}
       value_type operator*() const { return run_->covariance(block_); }

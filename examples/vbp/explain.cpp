@@ -81,7 +81,7 @@ void run(const ExplainOptions& options) {
   const Checkpoint dense = load(options.model);
   dense.require_complete();
   const Budget budget(options.budget, dense.model);
-  budget.plan();
+  budget.even_plan();
 
   const MethodOptions asked{.method = "", .criterion = options.criterion, .compensation = "none"};
   CalibrationRun calibration;
@@ -101,7 +101,8 @@ void run(const ExplainOptions& options) {
   }
   const vbp::io::Calibration& seen = calibration.calibration;
   const bool covariances = !seen.covariances.empty();
-  const vbp::PruningPlan plan = Compressor(dense, calibration, options.run).plan(method.criterion, budget);
+  const vbp::PruningPlan plan =
+      Compressor(dense, calibration, options.run).plan(method.criterion, budget).plan;
 
   Explanation explanation{.model = options.model.file,
                           .criterion = method.criterion,

@@ -35,21 +35,29 @@ std::vector<Index> measured_widths(const vbp::VitConfig& config) {
   return widths;
 }
 
-/// The model with all blocks of one width, cut or filled up with zeros: what the values are changes no time.
-Model with_width(Model model, Index width) {
+/// The model with other widths, cut or filled up with zeros: what the values are changes no time.
+Model with_widths(Model model, const std::vector<Index>& widths) {
   const auto resized = [](const auto& from, Index rows, Index columns) {
     vbp::Matrix<float> to = vbp::Matrix<float>::Zero(rows, columns);
     const Index r = std::min(rows, from.rows()), c = std::min(columns, from.cols());
     to.topLeftCorner(r, c) = from.topLeftCorner(r, c);
     return to;
   };
-  for (auto* mlp : mlps_of(model)) {
-    mlp->fc1.weight = resized(mlp->fc1.weight, width, mlp->fc1.weight.cols());
-    mlp->fc1.bias = vbp::Vector<float>::Zero(width);
-    mlp->fc2.weight = resized(mlp->fc2.weight, mlp->fc2.weight.rows(), width);
+  const auto mlps = mlps_of(model);
+  for (std::size_t b = 0; b < mlps.size(); ++b) {
+    vbp::FeedForward<float>& mlp = *mlps[b];
+    mlp.fc1.weight = resized(mlp.fc1.weight, widths[b], mlp.fc1.weight.cols());
+    mlp.fc1.bias = vbp::Vector<float>::Zero(widths[b]);
+    mlp.fc2.weight = resized(mlp.fc2.weight, mlp.fc2.weight.rows(), widths[b]);
   }
   update_widths(model);
   return model;
+}
+
+/// Beside the dense model for as long as shares take to be known.
+Comparison measure_widths(const Model& dense, const std::vector<Index>& widths, const RunOptions& run,
+                          Index batch) {
+  return measure(dense, with_widths(dense, widths), run, batch, kThorough);
 }
 
 /// As the kernel calls it; empty where it does not say.
@@ -64,7 +72,7 @@ std::string cpu_name() {
 
 /// Everything that the times depend on. Another layout of the file is another version.
 Json key_of(const vbp::VitConfig& config, const RunOptions& run, Index batch) {
-  return {{"version", 1},
+  return {{"version", 2},
           {"vbp", VBP_VERSION},
           {"cpu", printable(cpu_name())},
           {"hardware_threads", std::thread::hardware_concurrency()},
@@ -95,28 +103,22 @@ fs::path cache_file(const Json& key) {
   return folder / "vbp" / ("latency-" + hash.to_string() + ".json");
 }
 
-struct Measured {
-  double dense_ms = 0.0;
-  std::vector<double> shares = {};  ///< of the dense latency, one a width
-};
-
-/// Of the shortest runs: what other programs do to the machine only adds to them.
-Measured measure_widths(const Model& dense, const std::vector<Index>& widths, const RunOptions& run,
-                        Index batch) {
-  Measured measured{.dense_ms = std::numeric_limits<double>::infinity()};
+LatencyTable measure_table(const Model& dense, const std::vector<Index>& widths, const RunOptions& run,
+                           Index batch) {
+  LatencyTable table{.dense_ms = std::numeric_limits<double>::infinity(), .widths = widths};
   ProgressBar bar("measuring widths");
   const auto total = static_cast<std::int64_t>(widths.size());
   const std::vector<Index> own = facts_of(dense).hidden_widths;
   for (const Index width : widths) {
-    bar.show(static_cast<std::int64_t>(measured.shares.size()), total);
-    const auto [whole, cut] = measure(dense, with_width(dense, width), run, batch);
+    bar.show(static_cast<std::int64_t>(table.shares.size()), total);
+    const std::vector<Index> all(own.size(), width);
+    const Comparison times = measure_widths(dense, all, run, batch);
     // Of the same work the ratio is known, and its noise would be in all shares.
-    const bool same = std::all_of(own.begin(), own.end(), [&](Index other) { return other == width; });
-    measured.shares.push_back(same ? 1.0 : cut.minimum / whole.minimum);
-    measured.dense_ms = std::min(measured.dense_ms, whole.minimum);
+    table.shares.push_back(all == own ? 1.0 : times.ratio);
+    table.dense_ms = std::min(table.dense_ms, times.dense.median);
   }
   bar.show(total, total);
-  return measured;
+  return table;
 }
 
 /// A time or a share that a measurement may have given; a table that says otherwise is broken.
@@ -124,9 +126,29 @@ bool plausible(const nlohmann::json& number) {
   return number.is_number() && number.get<double>() > 1e-9 && number.get<double>() < 1e9;
 }
 
+/// The plans of a table; nothing where they are none of a model of so many blocks.
+std::optional<std::map<std::vector<Index>, double>> read_plans(const nlohmann::json& list,
+                                                               std::size_t blocks) {
+  if (!list.is_array()) return std::nullopt;
+  std::map<std::vector<Index>, double> plans;
+  for (const auto& plan : list) {
+    if (!plan.is_object()) return std::nullopt;
+    const auto widths = plan.value("widths", nlohmann::json());
+    const auto share = plan.value("share", nlohmann::json());
+    const auto whole = [](const nlohmann::json& width) { return width.is_number_integer(); };
+    if (!widths.is_array() || widths.size() != blocks || !std::all_of(widths.begin(), widths.end(), whole) ||
+        !plausible(share)) {
+      return std::nullopt;
+    }
+    plans[widths.get<std::vector<Index>>()] = share.get<double>();
+  }
+  return plans;
+}
+
 /// The table in a file; nothing where that is not there, broken, or of something else.
-std::optional<Measured> read_table(const fs::path& path, const Json& key, const std::vector<Index>& widths) {
-  constexpr std::size_t most_bytes = 65536;  // a table takes one or two thousand
+std::optional<LatencyTable> read_table(const fs::path& path, const Json& key,
+                                       const std::vector<Index>& widths) {
+  constexpr std::size_t most_bytes = std::size_t{1} << 20;  // thousands of plans: then it begins anew
   try {
     const vbp::io::MappedFile file(path);
     if (file.bytes().size() > most_bytes) return std::nullopt;
@@ -139,21 +161,15 @@ std::optional<Measured> read_table(const fs::path& path, const Json& key, const 
     }
     const auto dense_ms = table.value("dense_ms", nlohmann::json());
     const auto shares = table.value("shares", nlohmann::json());
+    const auto plans = read_plans(table.value("plans", nlohmann::json()), key["hidden_widths"].size());
     if (!plausible(dense_ms) || !shares.is_array() || shares.size() != widths.size() ||
-        !std::all_of(shares.begin(), shares.end(), plausible)) {
+        !std::all_of(shares.begin(), shares.end(), plausible) || !plans) {
       return std::nullopt;
     }
-    return Measured{dense_ms.get<double>(), shares.get<std::vector<double>>()};
+    return LatencyTable{dense_ms.get<double>(), widths, shares.get<std::vector<double>>(), *plans};
   } catch (const vbp::FileError&) {
     return std::nullopt;
   }
-}
-
-void write_table(const fs::path& path, const Json& key, const std::vector<Index>& widths,
-                 const Measured& measured) {
-  const Json table{
-      {"key", key}, {"dense_ms", measured.dense_ms}, {"widths", widths}, {"shares", measured.shares}};
-  vbp::io::write_file_atomically(path, table.dump(2) + "\n");
 }
 
 /// The straight line of least squares at the same widths. What the kernels do is linear in the width; of two
@@ -171,60 +187,59 @@ std::vector<double> on_a_line(const std::vector<Index>& widths, const std::vecto
   return {line.begin(), line.end()};
 }
 
-/// The table of the file that the user named: what is there and is none of this model is not overwritten.
-Measured named_table(const fs::path& path, bool fresh, const Json& key, const std::vector<Index>& widths,
-                     const auto& measure_now) {
-  std::error_code error;
-  if (!fresh && fs::exists(path, error)) {
-    if (auto table = read_table(path, key, widths)) return *table;
-    throw vbp::FileError(path.string(),
-                         "is no table of the latencies of this model, batch and number of threads on this "
-                         "machine; --latency-fresh replaces it");
-  }
-  require_writable(path, {});
-  const Measured measured = measure_now();
-  write_table(path, key, widths, measured);
-  return measured;
-}
-
-/// The table of the cache. One that cannot be written is none: the next run measures again.
-Measured cached_table(const fs::path& path, bool fresh, const Json& key, const std::vector<Index>& widths,
-                      const auto& measure_now) {
-  if (!fresh && !path.empty()) {
-    if (auto table = read_table(path, key, widths)) return *table;
-  }
-  const Measured measured = measure_now();
-  if (path.empty()) return measured;
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  try {
-    write_table(path, key, widths, measured);
-  } catch (const vbp::FileError&) {
-  }
-  return measured;
-}
-
 }  // namespace
 
-LatencyModel::LatencyModel(const Model& dense, const RunOptions& run, const LatencyOptions& options) {
+LatencyModel::LatencyModel(const Model& dense, const RunOptions& run, const LatencyOptions& options)
+    : dense_(dense), run_(run), options_(options) {
   const Facts facts = facts_of(dense);
   if (!facts.stages.empty()) {
     throw vbp::ValueError("--latency is for models whose blocks are all alike, not for a " + facts.family);
   }
   const vbp::VitConfig& config = vit_of(dense).config;
   blocks_ = static_cast<double>(config.depth());
-  curve_.widths = measured_widths(config);
-  const Json key = key_of(config, run, options.batch);
-  const auto measure_now = [&] { return measure_widths(dense, curve_.widths, run, options.batch); };
-  const Measured table = options.table.empty()
-                             ? cached_table(cache_file(key), options.fresh, key, curve_.widths, measure_now)
-                             : named_table(options.table, options.fresh, key, curve_.widths, measure_now);
-  curve_.times = on_a_line(curve_.widths, table.shares);
-  dense_ms_ = table.dense_ms;
+  const std::vector<Index> widths = measured_widths(config);
+  key_ = key_of(config, run, options.batch);
+  const bool named = !options.table.empty();
+  file_ = named ? fs::path(options.table) : cache_file(key_);
+  std::error_code error;
+  const bool there = !options.fresh && !file_.empty() && fs::exists(file_, error);
+  std::optional<LatencyTable> table = there ? read_table(file_, key_, widths) : std::nullopt;
+  if (named && there && !table) {
+    throw vbp::FileError(file_.string(),
+                         "is no table of the latencies of this model, batch and number of threads on this "
+                         "machine; --latency-fresh replaces it");
+  }
+  if (named) require_writable(file_, {});
+  if (table) {
+    table_ = std::move(*table);
+  } else {
+    table_ = measure_table(dense, widths, run, options.batch);
+    write();
+  }
+  curve_ = {widths, on_a_line(widths, table_.shares)};
   // Dense is 1 by definition, whatever its noise was.
   double whole = 0.0;
   for (const Index width : config.hidden_widths) whole += block_share(width);
   for (double& time : curve_.times) time /= whole;
+}
+
+void LatencyModel::write() const {
+  if (file_.empty()) return;
+  Json plans = Json::array();
+  for (const auto& [widths, share] : table_.plans) plans.push_back({{"widths", widths}, {"share", share}});
+  const Json table{{"key", key_},
+                   {"dense_ms", table_.dense_ms},
+                   {"widths", table_.widths},
+                   {"shares", table_.shares},
+                   {"plans", plans}};
+  try {
+    std::error_code error;
+    if (options_.table.empty()) fs::create_directories(file_.parent_path(), error);
+    vbp::io::write_file_atomically(file_, table.dump() + "\n");
+  } catch (const vbp::FileError&) {
+    // A cache that cannot be written is none.
+    if (!options_.table.empty()) throw;
+  }
 }
 
 double LatencyModel::block_share(Index width) const noexcept {
@@ -233,10 +248,17 @@ double LatencyModel::block_share(Index width) const noexcept {
   return curve_((width + vector - 1) / vector * vector) / blocks_;
 }
 
-double LatencyModel::share(const vbp::PruningPlan& plan) const {
-  double sum = 0.0;
-  for (const vbp::PruningPlan::Block& block : plan.blocks) sum += block_share(block.kept_width());
-  return sum;
+double LatencyModel::measured_share(const vbp::PruningPlan& plan) {
+  std::vector<Index> widths;
+  for (const vbp::PruningPlan::Block& block : plan.blocks) widths.push_back(block.kept_width());
+  const auto found = table_.plans.find(widths);
+  if (found != table_.plans.end()) return found->second;
+  ProgressBar bar("measuring the plan");
+  bar.show(0, 1);
+  const double share = measure_widths(dense_, widths, run_, options_.batch).ratio;
+  table_.plans.emplace(widths, share);
+  write();
+  return share;
 }
 
 }  // namespace tool

@@ -106,8 +106,8 @@ Method MethodOptions::resolve(const Checkpoint& dense, bool images, bool covaria
   return result;
 }
 
-vbp::PruningPlan Compressor::plan(const std::string& criterion, const Budget& budget) {
-  const vbp::PruningPlan even = budget.plan();
+Budgeted Compressor::plan(const std::string& criterion, const Budget& budget) {
+  const vbp::PruningPlan even = budget.even_plan();
   const double rate = static_cast<double>(even.requested) / static_cast<double>(even.total());
   return budget.plan(rankings(criterion, rate));
 }

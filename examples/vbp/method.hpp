@@ -64,30 +64,40 @@ struct BudgetOptions {
   void add_to(CLI::App& app);
 };
 
+/// A plan, and what it comes to beside what was asked for; nothing where that is a count of neurons.
+struct Budgeted {
+  vbp::PruningPlan plan;
+  Json reached = {};
+};
+
 /// The same for one model.
 class Budget {
  public:
   /// Throws UsageError where nothing is asked for and ValueError for what makes no sense for any network.
   static void require(const BudgetOptions& options);
-  /// With --latency it needs the model's latencies.
-  Budget(const BudgetOptions& options, const Model& model,
-         std::optional<LatencyModel> latency = std::nullopt);
+  /// With --latency it needs the model's latencies, which must live as long.
+  Budget(const BudgetOptions& options, const Model& model, LatencyModel* latency = nullptr);
 
   const vbp::PrunerOptions& options() const noexcept { return options_; }
-  /// The plan within the budget; with no rankings the one that all neurons being equal gives, so that a
-  /// budget that cannot be met is known without any statistics.
-  vbp::PruningPlan plan(const std::vector<vbp::Ranking>& rankings = {}) const;
-  /// What the plan comes to beside what was asked for; nothing where that is a count of neurons.
-  Json report(const vbp::PruningPlan& plan) const;
+  /// The plan that all neurons being equal gives, without measuring any, so that a budget that cannot be met
+  /// is known without any statistics.
+  vbp::PruningPlan even_plan() const;
+  /// The plan within the budget.
+  Budgeted plan(const std::vector<vbp::Ranking>& rankings) const;
 
  private:
+  auto block_time() const {
+    return [this](std::size_t, vbp::Index width) { return unit_ * latency_->block_share(width); };
+  }
+
   std::vector<std::string> names_;
   std::vector<vbp::Index> widths_;
   vbp::PrunerOptions options_;
   std::optional<vbp::Resource> resource_;
-  std::optional<LatencyModel> latency_;
+  LatencyModel* latency_;
   double share_ = 1.0;
-  bool milliseconds_ = false;  ///< the limit was given in them
+  double unit_ = 1.0;      ///< of latencies: what the dense model's is in it
+  std::string unit_name_;  ///< behind numbers
 };
 
 /// One compensated model, and what its compensation did.
@@ -105,7 +115,7 @@ class Compressor {
   /// The order in which each block gives up its neurons under a criterion, costs comparable between blocks.
   const std::vector<vbp::Ranking>& rankings(const std::string& criterion, double rate);
 
-  vbp::PruningPlan plan(const std::string& criterion, const Budget& budget);
+  Budgeted plan(const std::string& criterion, const Budget& budget);
   Compensated apply(const vbp::PruningPlan& plan, const std::string& compensation);
 
  private:

@@ -1,6 +1,8 @@
 /// The loops over images, and what they measure.
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <span>
 #include <unordered_set>
 #include <utility>
@@ -87,9 +89,9 @@ Contents contents_of(const std::vector<vbp::io::ImageEntry>& images) {
       contents.emplace_back();
     }
   }
+  return contents;
 }
 
-  return contents;
 std::unordered_set<std::string> set_of(const Contents& contents) {
   std::unordered_set<std::string> set;
   for (const auto& content : contents) {
@@ -198,9 +200,6 @@ struct Layout {
   bool store_streams = false;
 };
 
-/// For so many images. Throws UsageError where not even one block has room.
-Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) {
-  require_room(gather, facts);
 std::int64_t covariance_bytes(Index features) {
   return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
 }
@@ -225,6 +224,9 @@ void require_room(const Gather& gather, const Facts& facts) {
                    grouped(least) + " bytes, more than the " + grouped(limit) + " allowed");
 }
 
+/// For so many images. Throws UsageError where not even one block has room.
+Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) {
+  require_room(gather, facts);
   const std::vector<Index>& widths = facts.hidden_widths;
   Layout layout{.groups = {0, widths.size()}};
   if (!gather.room.bytes) return layout;
@@ -264,8 +266,6 @@ Json CalibrationRun::memory() const {
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }
 
-CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
-                         const RunOptions& options, const Gather& gather,
 CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string& file, const Gather& gather) {
   require_room(gather, facts_of(checkpoint.model));
   CalibrationRun run;
@@ -287,15 +287,17 @@ CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string&
   return run;
 }
 
+CalibrationRun calibrate(const Checkpoint& checkpoint, std::vector<vbp::io::ImageEntry> images,
+                         const RunOptions& options, const Gather& gather,
                          std::optional<CalibrationRun> begun) {
   const Facts facts = facts_of(checkpoint.model);
   CalibrationRun run;
-  run.room = gather.room;
   if (begun) {
     run = std::move(*begun);
   } else {
     run.calibration = empty_calibration(checkpoint);
   }
+  run.room = gather.room;
   std::unordered_set<std::string> known;
   for (const vbp::io::Hash128& hash : run.calibration.images) known.insert(hash.to_string());
   if (!known.empty()) leave_out_seen(images, known);
@@ -306,9 +308,9 @@ CalibrationRun load_calibration(const Checkpoint& checkpoint, const std::string&
                  layout.store_streams ? gather.room.folder : fs::path()};
   }
   auto& covariances = run.calibration.covariances;
+  // As they were begun, if they were.
   const auto open_group = [&](std::size_t group) {
     for (std::size_t b = layout.groups[group]; b < layout.groups[group + 1]; ++b)
-  // As they were begun, if they were.
       covariances.push_back(b < run.stored.size() ? run.stored[b].load()
                                                   : vbp::Covariance<float>(facts.hidden_widths[b]));
   };
@@ -412,43 +414,50 @@ vbp::Matrix<float> random_images(Index count, Index elements) {
 
 namespace {
 
-/// Whether the shortest run is no stroke of luck: four others took hardly longer.
-bool settled(std::vector<double> milliseconds) {
-  const auto fifth = milliseconds.begin() + 4;
-  std::nth_element(milliseconds.begin(), fifth, milliseconds.end());
-  return *fifth <= 1.01 * *std::min_element(milliseconds.begin(), fifth);
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Whether the median is known to 1 %: the values sqrt(n) ranks to either side of the middle enclose that of
+/// all runs there might be in 95 of 100 cases.
+bool settled(std::vector<double> values) {
+  constexpr std::size_t fewest = 30;
+  if (values.size() < fewest) return false;
+  const std::size_t middle = values.size() / 2;
+  const auto ranks = static_cast<std::size_t>(std::sqrt(static_cast<double>(values.size())));
+  std::sort(values.begin(), values.end());
+  return values[middle + ranks] <= 1.01 * values[middle - ranks];
 }
 
 }  // namespace
 
-std::pair<Latency, Latency> measure(const Model& dense_model, const Model& pruned_model,
-                                    const RunOptions& options, Index batch) {
+Comparison measure(const Model& dense_model, const Model& pruned_model, const RunOptions& options,
+                   Index batch, std::chrono::seconds most) {
   const auto dense = make_runner(dense_model, options.threads);
   const auto pruned = make_runner(pruned_model, options.threads);
   using Clock = std::chrono::steady_clock;
-  constexpr std::size_t fewest_runs = 5, usual_runs = 100, most_runs = 1000;
-  constexpr std::chrono::seconds budget(10);
+  constexpr std::size_t fewest_turns = 5, most_turns = 1000;
   const vbp::Matrix<float> images = random_images(batch, facts_of(dense_model).image_elements);
-  // The first run warms the caches and is not counted.
-  (*dense)(images);
-  (*pruned)(images);
-  std::vector<double> times[2];
-  const auto begin = Clock::now();
-  const auto enough = [&] {
-    const std::size_t runs = times[0].size();
-    if (runs < fewest_runs) return false;
-    return runs >= most_runs || Clock::now() - begin > budget ||
-           (runs >= usual_runs && settled(times[0]) && settled(times[1]));
+  const auto time_of = [&](Runner& runner) {
+    const auto begin = Clock::now();
+    runner(images);
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   };
-  while (!enough()) {
+  // The first run warms the caches and is not counted.
+  time_of(*dense);
+  time_of(*pruned);
+  std::vector<double> dense_times, pruned_times, ratios;
+  const auto begin = Clock::now();
+  while (ratios.size() < fewest_turns ||
+         (ratios.size() < most_turns && Clock::now() - begin < most && !settled(ratios))) {
     if (interrupted()) throw Interrupted("interrupted; nothing was written");
-    for (int which = 0; which < 2; ++which) {
-      const auto start = Clock::now();
-      (*(which == 0 ? dense : pruned))(images);
-      times[which].push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    }
+    dense_times.push_back(time_of(*dense));
+    pruned_times.push_back(time_of(*pruned));
+    ratios.push_back(pruned_times.back() / dense_times.back());
   }
-  return {latency_of(times[0]), latency_of(times[1])};
+  return {latency_of(dense_times), latency_of(pruned_times), median_of(std::move(ratios))};
 }
 
 }  // namespace tool

@@ -104,7 +104,8 @@ class SweepRun {
       std::optional<Compensated> pruned;
       try {
         const Budget budget(budget_of(trial.rate), dense_.model);
-        pruned = compressor.apply(compressor.plan(trial.method.criterion, budget), trial.method.compensation);
+        const vbp::PruningPlan plan = compressor.plan(trial.method.criterion, budget).plan;
+        pruned = compressor.apply(plan, trial.method.compensation);
       } catch (const vbp::ValueError& error) {
         // Nothing can be compared without the reference.
         if (trial.method == Sweep::reference) throw;
@@ -130,13 +131,13 @@ class SweepRun {
       skipped_.reset();
     }
     const vbp::Cost cost = cost_of(checkpoint.model);
-    const auto& [dense, own] = latency(checkpoint);
-    return {trial.rate, trial.method, std::move(evaluation.hits), cost.parameters(), cost.macs(),
-            own.median, dense.median};
+    const Comparison& times = latency(checkpoint);
+    return {trial.rate,  trial.method,        std::move(evaluation.hits), cost.parameters(),
+            cost.macs(), times.pruned.median, times.dense.median};
   }
 
   /// Measured once for models of the same widths, which do the same work.
-  const std::pair<Latency, Latency>& latency(const Checkpoint& checkpoint) {
+  const Comparison& latency(const Checkpoint& checkpoint) {
     const auto widths = facts_of(checkpoint.model).hidden_widths;
     auto found = latencies_.find(widths);
     if (found == latencies_.end()) {
@@ -155,7 +156,7 @@ class SweepRun {
   const std::vector<vbp::io::ImageEntry>& evaluation_;
   Sweep& sweep_;
   std::optional<Skipped> skipped_;  ///< until it is reported, with the first row
-  std::map<std::vector<Index>, std::pair<Latency, Latency>> latencies_;
+  std::map<std::vector<Index>, Comparison> latencies_;
 };
 
 /// The rates at which a network of this shape can be pruned; the others become gaps. Throws ValueError where
@@ -164,7 +165,7 @@ std::vector<double> possible(const std::vector<double>& rates, const Model& mode
   std::vector<double> result;
   for (const double rate : rates) {
     try {
-      Budget(budget_of(rate), model).plan();
+      Budget(budget_of(rate), model).even_plan();
       result.push_back(rate);
     } catch (const vbp::ValueError& error) {
       if (!sweep.knows(rate, {})) sweep.gaps.push_back({rate, {}, error.what()});
