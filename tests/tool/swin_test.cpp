@@ -159,7 +159,7 @@ TEST_CASE("a Swin Transformer is pruned the same whatever stays in memory", "[sw
                 2, {"--memory: one block and the work on it"});
 }
 
-TEST_CASE("statistics of one family are refused for another", "[swin]") {
+TEST_CASE("statistics of a Swin Transformer are refused for a Vision Transformer", "[swin]") {
   SwinWorkplace at;
   require_tool("calibrate", at.model, "--data", at.data, "--out", at.statistics);
   check_refusal(run_tool("prune", kGolden / "vit" / "plain.safetensors", "--statistics", at.statistics,
