@@ -120,7 +120,8 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   check_report("vbp info", report, {"unresolved", "ignored"});
   REQUIRE(run_tool("eval", at.model, "--data", at.data, "--json", report).code == 0);
   check_report("vbp eval", report);
-  REQUIRE(run_tool("calibrate", at.model, "--data", at / "calibration", "--out", at / "s", "--json", report)
+  REQUIRE(run_tool("calibrate", at.model, "--data", at / "calibration", "--covariance", "--memory", "1GB",
+                   "--out", at / "s", "--json", report)
               .code == 0);
   check_report("vbp calibrate", report);
   REQUIRE(run_tool("merge", at / "s", "--out", at / "t", "--json", report).code == 0);

@@ -195,7 +195,7 @@ TEST_CASE("train makes a model from nothing that eval can use", "[train]") {
   check_refusal(run_tool("train", "--config", at / "none.json", "--data", at.data, "--out", out), 1,
                 {"none.json"});
   check_refusal(
-      run_tool("train", "--config", at / "net.json", "--data", at.data, "--out", out, "--set", "dims=3"), 1,
-      {"dims"});
+      run_tool("train", "--config", at / "net.json", "--data", at.data, "--out", out, "--set", "widths=3"), 1,
+      {"widths"});
   check_refusal(run_tool("train", "--data", at.data, "--out", out), 2, {"--config"});
 }
