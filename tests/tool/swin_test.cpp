@@ -132,13 +132,13 @@ TEST_CASE("a Swin Transformer is pruned to a share of its MACs and of its parame
   SwinWorkplace at;
   require_tool("calibrate", at.model, "--data", at.data, "--out", at.statistics);
   for (const char* budget : {"macs", "parameters"}) {
-    require_tool("prune", at.model, "--statistics", at.statistics, std::string("--") + budget, "0.7", "--out",
+    require_tool("prune", at.model, "--statistics", at.statistics, std::string("--") + budget, "0.8", "--out",
                  at.out, "--json", at.report);
     const json report = read_json(at.report);
     const double share = report["pruned"][budget].get<double>() / report["dense"][budget].get<double>();
-    CHECK(share <= 0.7);
+    CHECK(share <= 0.8);
     // One neuron of the dearest block fewer would have been too many.
-    CHECK(share > 0.69);
+    CHECK(share > 0.79);
   }
 }
 
@@ -248,6 +248,7 @@ TEST_CASE("what a Swin Transformer cannot be is refused", "[swin][refusal]") {
                 {"an image size of 3 is too small for patches of 4"});
   RawModel raw(at.model);
   raw.header["layers.0.blocks.0.attn.logit_scale"] = raw.header["norm.bias"];
+  raw.header.erase("norm.bias");
   raw.write(at.model);
   check_refusal(run_tool("info", at.model), 1, {"belongs to a Swin Transformer of the second version"});
 }
