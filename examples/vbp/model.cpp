@@ -7,6 +7,7 @@
 #include "vbp/convnext/config_file.hpp"
 #include "vbp/convnext/cost.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/model/stages.hpp"
 #include "vbp/swin/checkpoint.hpp"
 #include "vbp/swin/config_file.hpp"
 #include "vbp/swin/cost.hpp"
@@ -57,9 +58,7 @@ std::vector<Stage> stages_of(const Config& config) {
   std::vector<Stage> stages;
   const std::vector<std::string> names = vbp::block_names(config);
   for (Index i = 0; i < config.stages(); ++i) {
-    // What the names of the stage's blocks begin with.
-    const std::string& block = names[static_cast<std::size_t>(config.first_block(i))];
-    stages.push_back({.name = block.substr(0, block.find(".blocks.")),
+    stages.push_back({.name = vbp::stage_name(names[static_cast<std::size_t>(config.first_block(i))]),
                       .side = config.side(i),
                       .dim = config.dim(i),
                       .first_block = config.first_block(i),

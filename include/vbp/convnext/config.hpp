@@ -6,6 +6,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/config.hpp"
 #include "vbp/model/layers.hpp"
 
 namespace vbp {
@@ -33,16 +34,8 @@ struct ConvNextConfig {
   Index side(Index stage) const noexcept { return (image_size / patch_size) >> stage; }
   Index pixels(Index stage) const noexcept { return side(stage) * side(stage); }
   /// The stage's first block; of stage stages() one past the last.
-  Index first_block(Index stage) const noexcept {
-    Index first = 0;
-    for (Index i = 0; i < stage; ++i) first += depths[static_cast<std::size_t>(i)];
-    return first;
-  }
-  Index stage_of(Index block) const noexcept {
-    Index stage = 0;
-    while (block >= first_block(stage + 1)) ++stage;
-    return stage;
-  }
+  Index first_block(Index stage) const noexcept { return detail::first_block(depths, stage); }
+  Index stage_of(Index block) const noexcept { return detail::stage_of(depths, block); }
   Index patch_elements() const noexcept { return channels * patch_size * patch_size; }
   Index image_elements() const noexcept { return channels * image_size * image_size; }
   /// Features that the forward pass returns for an image.
@@ -50,32 +43,21 @@ struct ConvNextConfig {
 
   /// Throws ValueError, naming the member, if a value is impossible or contradicts another.
   void validate() const {
-    const auto positive = [](Index value, const char* name) {
-      if (value <= 0) throw ValueError(std::string(name) + " must be positive, not " + std::to_string(value));
-    };
-    positive(image_size, "image_size");
-    positive(patch_size, "patch_size");
-    positive(channels, "channels");
-    positive(stages(), "the number of stages");
-    if (depths.size() != dims.size()) {
-      throw ValueError("depths of " + std::to_string(depths.size()) + " stages for dims of " +
-                       std::to_string(dims.size()));
-    }
-    for (const Index dim : dims) positive(dim, "a stage's width");
-    for (const Index depth : depths) positive(depth, "a stage's depth");
-    for (const Index hidden : hidden_widths) positive(hidden, "a hidden width");
-    if (depth() != first_block(stages())) {
-      throw ValueError("hidden widths of " + std::to_string(depth()) + " blocks for depths of " +
-                       std::to_string(first_block(stages())));
-    }
+    using namespace detail;
+    require_positive(image_size, "image_size");
+    require_positive(patch_size, "patch_size");
+    require_positive(channels, "channels");
+    require_positive(stages(), "the number of stages");
+    require_one_a_stage(dims, "dims", "a stage's width", dims);
+    require_one_a_stage(depths, "depths", "a stage's depth", dims);
+    require_hidden_widths(hidden_widths, depths);
     if (classes < 0) throw ValueError("classes must not be negative");
     if (stages() > 32 || side(stages() - 1) == 0) {
       throw ValueError("an image size of " + std::to_string(image_size) + " is too small for patches of " +
                        std::to_string(patch_size) + " and " + std::to_string(stages()) + " stages");
     }
-    if (!(epsilon > 0.0 && epsilon < 1.0)) throw ValueError("layer_norm_eps must lie between 0 and 1");
-    if (!(head_epsilon > 0.0 && head_epsilon < 1.0))
-      throw ValueError("head_norm_eps must lie between 0 and 1");
+    require_epsilon(epsilon, "layer_norm_eps");
+    require_epsilon(head_epsilon, "head_norm_eps");
   }
 };
 

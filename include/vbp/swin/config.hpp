@@ -7,6 +7,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/config.hpp"
 #include "vbp/model/layers.hpp"
 
 namespace vbp {
@@ -60,16 +61,8 @@ struct SwinConfig {
     return shifts ? window(stage) / 2 : 0;
   }
   /// The stage's first block; of stage stages() one past the last.
-  Index first_block(Index stage) const noexcept {
-    Index first = 0;
-    for (Index i = 0; i < stage; ++i) first += depths[static_cast<std::size_t>(i)];
-    return first;
-  }
-  Index stage_of(Index block) const noexcept {
-    Index stage = 0;
-    while (block >= first_block(stage + 1)) ++stage;
-    return stage;
-  }
+  Index first_block(Index stage) const noexcept { return detail::first_block(depths, stage); }
+  Index stage_of(Index block) const noexcept { return detail::stage_of(depths, block); }
   Index patch_elements() const noexcept { return channels * patch_size * patch_size; }
   Index image_elements() const noexcept { return channels * image_size * image_size; }
   /// Features that the forward pass returns for an image.
@@ -77,46 +70,30 @@ struct SwinConfig {
 
   /// Throws ValueError, naming the member, if a value is impossible or contradicts another.
   void validate() const {
-    const auto positive = [](Index value, const char* name) {
-      if (value <= 0) throw ValueError(std::string(name) + " must be positive, not " + std::to_string(value));
-    };
-    positive(image_size, "image_size");
-    positive(patch_size, "patch_size");
-    positive(channels, "channels");
-    positive(stages(), "the number of stages");
-    const auto one_a_stage = [&](const std::vector<Index>& values, const char* name, const char* one) {
-      if (values.size() != dims.size()) {
-        throw ValueError(std::string(name) + " of " + std::to_string(values.size()) + " stages for dims of " +
-                         std::to_string(dims.size()));
-      }
-      for (const Index value : values) positive(value, one);
-    };
-    one_a_stage(dims, "dims", "a stage's width");
-    one_a_stage(depths, "depths", "a stage's depth");
-    one_a_stage(heads, "heads", "a stage's number of heads");
-    one_a_stage(windows, "windows", "a stage's window");
+    using namespace detail;
+    require_positive(image_size, "image_size");
+    require_positive(patch_size, "patch_size");
+    require_positive(channels, "channels");
+    require_positive(stages(), "the number of stages");
+    require_one_a_stage(dims, "dims", "a stage's width", dims);
+    require_one_a_stage(depths, "depths", "a stage's depth", dims);
+    require_one_a_stage(heads, "heads", "a stage's number of heads", dims);
+    require_one_a_stage(windows, "windows", "a stage's window", dims);
     for (std::size_t i = 0; i < dims.size(); ++i) {
       if (dims[i] % heads[i] != 0) {
         throw ValueError("a width of " + std::to_string(dims[i]) + " is no multiple of " +
                          std::to_string(heads[i]) + " heads");
       }
     }
-    for (const Index hidden : hidden_widths) positive(hidden, "a hidden width");
-    if (depth() != first_block(stages())) {
-      throw ValueError("hidden widths of " + std::to_string(depth()) + " blocks for depths of " +
-                       std::to_string(first_block(stages())));
-    }
+    require_hidden_widths(hidden_widths, depths);
     if (classes < 0) throw ValueError("classes must not be negative");
     if (stages() > 32 || image_size < patch_size) {
       throw ValueError("an image size of " + std::to_string(image_size) + " is too small for patches of " +
                        std::to_string(patch_size) + ", or " + std::to_string(stages()) +
                        " stages are too many");
     }
-    const auto in_unit = [](double value, const char* name) {
-      if (!(value > 0.0 && value < 1.0)) throw ValueError(std::string(name) + " must lie between 0 and 1");
-    };
-    in_unit(epsilon, "layer_norm_eps");
-    in_unit(embedding_epsilon, "embed_norm_eps");
+    require_epsilon(epsilon, "layer_norm_eps");
+    require_epsilon(embedding_epsilon, "embed_norm_eps");
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/model/config.hpp"
 #include "vbp/model/layers.hpp"
 
 namespace vbp {
@@ -58,16 +59,14 @@ struct VitConfig {
 
   /// Throws ValueError, naming the member, if a value is impossible or contradicts another.
   void validate() const {
-    const auto positive = [](Index value, const char* name) {
-      if (value <= 0) throw ValueError(std::string(name) + " must be positive, not " + std::to_string(value));
-    };
-    positive(image_size, "image_size");
-    positive(patch_size, "patch_size");
-    positive(channels, "channels");
-    positive(dim, "dim");
-    positive(heads, "heads");
-    positive(depth(), "depth");
-    for (const Index hidden : hidden_widths) positive(hidden, "a hidden width");
+    using namespace detail;
+    require_positive(image_size, "image_size");
+    require_positive(patch_size, "patch_size");
+    require_positive(channels, "channels");
+    require_positive(dim, "dim");
+    require_positive(heads, "heads");
+    require_positive(depth(), "depth");
+    for (const Index hidden : hidden_widths) require_positive(hidden, "a hidden width");
     if (classes < 0) throw ValueError("classes must not be negative");
     if (register_tokens < 0) throw ValueError("register_tokens must not be negative");
     if (dim % heads != 0) {
@@ -83,7 +82,7 @@ struct VitConfig {
       throw ValueError("a distilled model pools by its tokens, not by the average");
     }
     if (!class_token && pooling != Pooling::average) throw ValueError("this pooling needs a class token");
-    if (!(epsilon > 0.0 && epsilon < 1.0)) throw ValueError("layer_norm_eps must lie between 0 and 1");
+    require_epsilon(epsilon, "layer_norm_eps");
   }
 };
 
