@@ -10,41 +10,16 @@ fvcore.
 """
 
 import argparse
-import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from common import (
-    HERE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    draw_inputs,
-    observed,
-    randomise,
-    save_json,
-    save_tensors,
-)
-from fvcore.nn import FlopCountAnalysis
+from common import HERE, IMAGENET_MEAN, IMAGENET_STD, draw_inputs, randomise, save_json, save_tensors
+from stages import CLASSES, Variant, count_costs, evaluate, finish, write_variant
 from timm import create_model
-from timm.layers import Mlp
+from timm.layers import GELUTanh
 from timm.models.convnext import ConvNeXt
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import ConvNextConfig, ConvNextForImageClassification
-
-CLASSES = 7
-
-
-@dataclass
-class Variant:
-    """One golden network: image size, constructor arguments, hidden widths of all blocks, header entries."""
-
-    name: str
-    size: int = 32
-    arguments: dict[str, object] = field(default_factory=dict)
-    widths: list[int] | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
 
 VARIANTS = [
     Variant("plain"),
@@ -57,9 +32,9 @@ VARIANTS = [
             "in_chans": 1,
             "patch_size": 3,
             "ls_init_value": None,
-            "act_layer": "gelu_tanh",
             "norm_eps": 0.01,
         },
+        activation=GELUTanh,
         metadata={"activation": "gelu_tanh", "layer_norm_eps": "0.01"},
     ),
 ]
@@ -67,56 +42,26 @@ VARIANTS = [
 
 def build(variant: Variant) -> ConvNeXt:
     """The network of one variant in double precision."""
-    arguments = {"depths": (1, 1, 2, 1), "dims": (8, 12, 20, 24), "num_classes": CLASSES}
+    arguments = {
+        "depths": (1, 1, 2, 1),
+        "dims": (8, 12, 20, 24),
+        "num_classes": CLASSES,
+        "act_layer": variant.activation,
+    }
     model = ConvNeXt(**(arguments | variant.arguments))
-    blocks = [block for stage in model.stages for block in stage.blocks]
-    for block, width in zip(blocks, variant.widths or [], strict=variant.widths is not None):
-        block.mlp = Mlp(block.mlp.fc1.in_features, width, act_layer=type(block.mlp.act))
-    model = model.double().eval()
-    randomise(model, seed=sum(variant.name.encode()))
-    return model
+    return finish(model, model.stages, variant)
 
 
-def header(variant: Variant, model: ConvNeXt) -> dict[str, str]:
-    """What a checkpoint's tensors do not say."""
-    return {
-        "architecture": "convnext_golden",
-        "image_size": json.dumps(variant.size),
-        "mean": json.dumps(IMAGENET_MEAN[: model.in_chans]),
-        "std": json.dumps(IMAGENET_STD[: model.in_chans]),
-        "crop_pct": "0.875",
-        "interpolation": "bicubic",
-        "class_names": json.dumps([f"class {i}" for i in range(CLASSES)]),
-    } | variant.metadata
-
-
-@torch.inference_mode()
-def evaluate(
-    model: nn.Module, inputs: Tensor, activations: list[nn.Module], stages: list[nn.Module]
-) -> dict[str, Tensor]:
-    """Logits, what each block's hidden layer holds after its GELU, and what leaves each stage, channels last."""
-    with observed(activations) as hidden, observed(stages) as maps:
-        output = model(inputs.double())
-    logits = output if isinstance(output, Tensor) else output.logits
-    return (
-        {"inputs": inputs, "logits": logits}
-        | {f"hidden.{i}": h for i, h in enumerate(hidden)}
-        | {f"stage.{i}": m.permute(0, 2, 3, 1) for i, m in enumerate(maps)}
-    )
+def to_map(output: Tensor) -> Tensor:
+    """What leaves a stage, channels last."""
+    return output.permute(0, 2, 3, 1)
 
 
 def make_variant(variant: Variant, out: Path) -> None:
     """Writes the checkpoint and the expected values of one variant."""
     model = build(variant)
-    stored = {name: tensor.float() for name, tensor in model.state_dict().items()}
-    model.load_state_dict({name: tensor.double() for name, tensor in stored.items()})
-    save_tensors(out / f"{variant.name}.safetensors", stored, header(variant, model))
-    activations = [block.mlp.act for stage in model.stages for block in stage.blocks]
-    inputs = draw_inputs(variant.size, seed=2, channels=model.in_chans)
-    save_tensors(
-        out / f"{variant.name}.expected.safetensors",
-        evaluate(model, inputs, activations, list(model.stages)),
-    )
+    header = {"architecture": "convnext_golden", "crop_pct": "0.875"}
+    write_variant(model, model.stages, variant, header, to_map, out)
 
 
 def make_hugging_face(out: Path) -> None:
@@ -153,22 +98,17 @@ def make_hugging_face(out: Path) -> None:
     model = model.double()
     stages = model.convnext.encoder.stages
     activations = [layer.act for stage in stages for layer in stage.layers]
-    expected = evaluate(model, draw_inputs(32, seed=8), activations, list(stages))
+    expected = evaluate(model, draw_inputs(32, seed=8), activations, stages, to_map)
     save_tensors(out / "expected.safetensors", expected)
 
 
 def describe(name: str) -> dict[str, object]:
     """Shapes and costs of one of the paper's models."""
     model = create_model(name).eval()
-    counted = FlopCountAnalysis(model, torch.zeros(1, 3, 224, 224)).unsupported_ops_warnings(False)
-    by_operator = counted.by_operator()
     return {
         "dims": [stage.blocks[0].conv_dw.in_channels for stage in model.stages],
         "depths": [len(stage.blocks) for stage in model.stages],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "macs": by_operator["conv"] + by_operator["linear"],
-        "macs_fvcore": int(counted.total()),
-    }
+    } | count_costs(model, ["conv", "linear"])
 
 
 def main() -> None:

@@ -10,44 +10,18 @@ fvcore.
 """
 
 import argparse
-import json
 import shutil
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import torch
-from common import (
-    HERE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    draw_inputs,
-    observed,
-    randomise,
-    save_json,
-    save_tensors,
-)
-from fvcore.nn import FlopCountAnalysis
+from common import HERE, IMAGENET_MEAN, IMAGENET_STD, draw_inputs, randomise, save_json, save_tensors
+from stages import CLASSES, Variant, count_costs, evaluate, finish, write_variant
 from timm import create_model
-from timm.layers import GELUTanh, Mlp
+from timm.layers import GELUTanh
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinForImageClassification
-
-CLASSES = 7
-
-
-@dataclass
-class Variant:
-    """One golden network: image size, constructor arguments, hidden widths of all blocks, header entries."""
-
-    name: str
-    size: int = 32
-    arguments: dict[str, object] = field(default_factory=dict)
-    widths: list[int] | None = None
-    activation: type[nn.Module] = nn.GELU
-    metadata: dict[str, str] = field(default_factory=dict)
-
 
 VARIANTS = [
     # Maps of 8, 4 and 2 pixels a side: four windows, one, and one that is smaller than asked for.
@@ -82,55 +56,19 @@ def build(variant: Variant) -> SwinTransformer:
         "num_classes": CLASSES,
     }
     model = SwinTransformer(**(arguments | variant.arguments))
-    blocks = [block for layer in model.layers for block in layer.blocks]
-    for i, block in enumerate(blocks):
-        width = variant.widths[i] if variant.widths else block.mlp.fc1.out_features
-        block.mlp = Mlp(block.dim, width, act_layer=variant.activation)
-    model = model.double().eval()
-    randomise(model, seed=sum(variant.name.encode()))
-    return model
+    return finish(model, model.layers, variant)
 
 
-def header(variant: Variant, model: SwinTransformer) -> dict[str, str]:
-    """What a checkpoint's tensors do not say."""
-    return {
-        "architecture": "swin_golden",
-        "image_size": json.dumps(variant.size),
-        "mean": json.dumps(IMAGENET_MEAN[: model.in_chans]),
-        "std": json.dumps(IMAGENET_STD[: model.in_chans]),
-        "crop_pct": "0.9",
-        "interpolation": "bicubic",
-        "class_names": json.dumps([f"class {i}" for i in range(CLASSES)]),
-    } | variant.metadata
-
-
-@torch.inference_mode()
-def evaluate(
-    model: nn.Module, inputs: Tensor, activations: list[nn.Module], stages: list[nn.Module]
-) -> dict[str, Tensor]:
-    """Logits, what each block's hidden layer holds after its GELU, and what leaves each stage."""
-    with observed(activations) as hidden, observed(stages) as maps:
-        output = model(inputs.double())
-    logits = output if isinstance(output, Tensor) else output.logits
-    return (
-        {"inputs": inputs, "logits": logits}
-        | {f"hidden.{i}": h for i, h in enumerate(hidden)}
-        | {f"stage.{i}": m if isinstance(m, Tensor) else m[0] for i, m in enumerate(maps)}
-    )
+def to_map(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """What leaves a stage, which a block of the transformers library has in a tuple."""
+    return output if isinstance(output, Tensor) else output[0]
 
 
 def make_variant(variant: Variant, out: Path) -> None:
     """Writes the checkpoint and the expected values of one variant."""
     model = build(variant)
-    stored = {name: tensor.float() for name, tensor in model.state_dict().items()}
-    model.load_state_dict({name: tensor.double() for name, tensor in stored.items()})
-    save_tensors(out / f"{variant.name}.safetensors", stored, header(variant, model))
-    activations = [block.mlp.act for layer in model.layers for block in layer.blocks]
-    inputs = draw_inputs(variant.size, seed=2, channels=model.in_chans)
-    save_tensors(
-        out / f"{variant.name}.expected.safetensors",
-        evaluate(model, inputs, activations, list(model.layers)),
-    )
+    header = {"architecture": "swin_golden", "crop_pct": "0.9"}
+    write_variant(model, model.layers, variant, header, to_map, out)
 
 
 def make_hugging_face(out: Path) -> None:
@@ -169,25 +107,20 @@ def make_hugging_face(out: Path) -> None:
     layers = model.swin.encoder.layers
     activations = [block.mlp.activation_fn for layer in layers for block in layer.blocks]
     stages = [layer.blocks[-1] for layer in layers]
-    expected = evaluate(model, draw_inputs(28, seed=8), activations, stages)
+    expected = evaluate(model, draw_inputs(28, seed=8), activations, stages, to_map)
     save_tensors(out / "expected.safetensors", expected)
 
 
 def describe(name: str) -> dict[str, object]:
     """Shapes and costs of one of the paper's models."""
     model = create_model(name).eval()
-    counted = FlopCountAnalysis(model, torch.zeros(1, 3, 224, 224)).unsupported_ops_warnings(False)
-    by_operator = counted.by_operator()
     blocks = [layer.blocks[0] for layer in model.layers]
     return {
         "dims": [block.dim for block in blocks],
         "depths": [len(layer.blocks) for layer in model.layers],
         "heads": [block.attn.num_heads for block in blocks],
         "window": blocks[0].window_size[0],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "macs": by_operator["conv"] + by_operator["linear"] + by_operator["matmul"],
-        "macs_fvcore": int(counted.total()),
-    }
+    } | count_costs(model, ["conv", "linear", "matmul"])
 
 
 def main() -> None:
