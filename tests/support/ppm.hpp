@@ -11,16 +11,10 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/folder.hpp"
 #include "vbp/io/preprocessing.hpp"
 
 namespace vbp_test {
-
-inline std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  INFO(path.string());
-  REQUIRE(file.is_open());
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 /// A binary PPM of 8 bits without comments, as Pillow writes it.
 inline vbp::io::Image read_ppm(const std::filesystem::path& path) {

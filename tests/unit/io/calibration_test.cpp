@@ -26,7 +26,7 @@ using vbp::io::SafetensorsWriter;
 using vbp_test::TemporaryFolder;
 using Statistics = vbp::Statistics<double>;
 
-const fs::path kCorpus = fs::path(VBP_TEST_DIR) / "fuzz/corpus/calibration";
+const fs::path kCalibrations = fs::path(VBP_TEST_DIR) / "fuzz/corpus/calibration";
 
 /// A calibration of images first, ..., first + count - 1 of an imagined set; three tokens an image.
 Calibration calibration_of(Index first, Index count) {
@@ -101,7 +101,7 @@ Calibration with_moments(std::int64_t count, double mean, double m2) {
 }
 
 /// What each file of the corpus is refused for.
-const std::map<std::string, std::string> kReasons{
+const std::map<std::string, std::string> kCalibrationReasons{
     {"empty", "is too short to be a safetensors file"},
     {"cut", "its data ends at byte"},
     {"other_format", "is not a calibration file of vbp"},
@@ -155,14 +155,14 @@ const std::map<std::string, std::string> kReasons{
 
 TEST_CASE("every damaged calibration is refused for its own reason", "[calibration]") {
   std::size_t refused = 0;
-  for (const auto& entry : fs::directory_iterator(kCorpus)) {
+  for (const auto& entry : fs::directory_iterator(kCalibrations)) {
     const std::string name = entry.path().stem().string();
     CAPTURE(name);
     if (name.starts_with("valid")) {
       CHECK_NOTHROW(Calibration::load(entry.path()));
       continue;
     }
-    REQUIRE(kReasons.contains(name));
+    REQUIRE(kCalibrationReasons.contains(name));
     ++refused;
     std::string message;
     try {
@@ -171,14 +171,14 @@ TEST_CASE("every damaged calibration is refused for its own reason", "[calibrati
       message = error.what();
     }
     CHECK_THAT(message, Catch::Matchers::StartsWith(entry.path().string() + ": "));
-    CHECK_THAT(message, Contains(kReasons.at(name)));
+    CHECK_THAT(message, Contains(kCalibrationReasons.at(name)));
     CHECK(message.find('\n') == std::string::npos);
   }
-  CHECK(refused == kReasons.size());
+  CHECK(refused == kCalibrationReasons.size());
 }
 
 TEST_CASE("a file from elsewhere reads as it was meant", "[calibration]") {
-  const Calibration calibration = Calibration::load(kCorpus / "valid.safetensors");
+  const Calibration calibration = Calibration::load(kCalibrations / "valid.safetensors");
   CHECK(calibration.model.to_string() == "00112233445566778899aabbccddeeff");
   CHECK(calibration.model_name == "tiny");
   CHECK(calibration.preprocessing == "size 8");

@@ -20,12 +20,8 @@ using vbp::FileError;
 using vbp::io::AtomicFile;
 using vbp::io::MappedFile;
 using vbp::io::write_file_atomically;
+using vbp_test::read_file;
 using vbp_test::TemporaryFolder;
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void put(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
@@ -97,7 +93,7 @@ TEST_CASE("a mapping outlives its file's name", "[file]") {
   const MappedFile file(folder / "a");
   write_file_atomically(folder / "a", "newer");
   CHECK(text_of(file) == "old");
-  CHECK(content(folder / "a") == "newer");
+  CHECK(read_file(folder / "a") == "newer");
 }
 
 TEST_CASE("what cannot be mapped is named with the reason", "[file]") {
@@ -120,9 +116,9 @@ TEST_CASE("what cannot be mapped is named with the reason", "[file]") {
 TEST_CASE("a file is written whole and leaves nothing beside it", "[file]") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "a", "text");
-  CHECK(content(folder / "a") == "text");
+  CHECK(read_file(folder / "a") == "text");
   write_file_atomically(folder / "a", std::string_view());
-  CHECK(content(folder / "a").empty());
+  CHECK(read_file(folder / "a").empty());
   CHECK(entries(folder.path()) == 1);
 }
 
@@ -140,7 +136,7 @@ TEST_CASE("pieces of any size arrive in order", "[file]") {
   }
   CHECK_FALSE(fs::exists(folder / "a"));
   file.commit();
-  CHECK(content(folder / "a") == expected);
+  CHECK(read_file(folder / "a") == expected);
   CHECK(entries(folder.path()) == 1);
 }
 
@@ -151,10 +147,10 @@ TEST_CASE("without commit the old file stays and the temporary one goes", "[file
     AtomicFile file(folder / "a");
     file.write(std::string(1000000, 'x'));
     CHECK(entries(folder.path()) == 2);
-    CHECK(content(folder / "a") == "old");
+    CHECK(read_file(folder / "a") == "old");
   }
   CHECK(entries(folder.path()) == 1);
-  CHECK(content(folder / "a") == "old");
+  CHECK(read_file(folder / "a") == "old");
 }
 
 TEST_CASE("several writers of one name do not meet", "[file]") {
@@ -164,9 +160,9 @@ TEST_CASE("several writers of one name do not meet", "[file]") {
   first.write("first");
   second.write("second");
   second.commit();
-  CHECK(content(folder / "a") == "second");
+  CHECK(read_file(folder / "a") == "second");
   first.commit();
-  CHECK(content(folder / "a") == "first");
+  CHECK(read_file(folder / "a") == "first");
   CHECK(entries(folder.path()) == 1);
 }
 
@@ -185,7 +181,7 @@ TEST_CASE("a temporary name that is taken is passed over", "[file]") {
     put(folder / (name.substr(0, dash + 1) + std::to_string(number + i) + ".tmp"), "not ours");
   }
   write_file_atomically(folder / "a", "text");
-  CHECK(content(folder / "a") == "text");
+  CHECK(read_file(folder / "a") == "text");
   CHECK(entries(folder.path()) == 4);
 }
 
@@ -197,7 +193,7 @@ TEST_CASE("a symbolic link is followed and permissions are kept", "[file]") {
   fs::create_symlink("sub/real", folder / "link");
   write_file_atomically(folder / "link", "new");
   CHECK(fs::is_symlink(folder / "link"));
-  CHECK(content(folder / "sub/real") == "new");
+  CHECK(read_file(folder / "sub/real") == "new");
   CHECK(fs::status(folder / "sub/real").permissions() == (fs::perms::owner_read | fs::perms::owner_write));
 }
 
@@ -205,7 +201,7 @@ TEST_CASE("the longest name that the file system takes can be written", "[file]"
   const TemporaryFolder folder;
   const std::string name(255, 'n');
   write_file_atomically(folder / name, "text");
-  CHECK(content(folder / name) == "text");
+  CHECK(read_file(folder / name) == "text");
 }
 
 TEST_CASE("a destination that cannot be is refused before anything is created", "[file]") {
@@ -270,7 +266,7 @@ TEST_CASE("a full disk leaves the old file and nothing else", "[file]") {
   CHECK(many_writes == reason);
   CHECK(at_commit == reason);
   CHECK(after == (folder / "a").string() + ": is no longer open for writing");
-  CHECK(content(folder / "a") == "old");
+  CHECK(read_file(folder / "a") == "old");
   CHECK(entries(folder.path()) == 1);
 }
 
@@ -290,7 +286,7 @@ TEST_CASE("a committed file is closed", "[file]") {
   file.commit();
   CHECK_THROWS_AS(file.write("more"), FileError);
   CHECK_THROWS_AS(file.commit(), FileError);
-  CHECK(content(folder / "a") == "text");
+  CHECK(read_file(folder / "a") == "text");
 }
 
 TEST_CASE("files that are prepared only have to take their names", "[file]") {
@@ -302,7 +298,7 @@ TEST_CASE("files that are prepared only have to take their names", "[file]") {
     first.write("text");
     CHECK(first.size() == 9);
     first.prepare();
-    CHECK(content(folder / "a") == "old");
+    CHECK(read_file(folder / "a") == "old");
     CHECK_THROWS_AS(first.write("more"), FileError);
     CHECK_THROWS_AS(first.prepare(), FileError);
     second.write("other");
@@ -312,7 +308,7 @@ TEST_CASE("files that are prepared only have to take their names", "[file]") {
       CHECK_THROWS_AS(second.prepare(), FileError);
       first.commit();
     }
-    CHECK(content(folder / "a") == "some text");
+    CHECK(read_file(folder / "a") == "some text");
     CHECK_THROWS_AS(first.commit(), FileError);
   }
   AtomicFile left(folder / "a");
@@ -325,6 +321,6 @@ TEST_CASE("files that are prepared only have to take their names", "[file]") {
   }
   CHECK(entries(folder.path()) == 2);
   left.commit();
-  CHECK(content(folder / "a").empty());
+  CHECK(read_file(folder / "a").empty());
   CHECK(entries(folder.path()) == 1);
 }

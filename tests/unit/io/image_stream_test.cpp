@@ -21,19 +21,19 @@ using vbp::Index;
 using vbp::Matrix;
 using namespace vbp::io;
 
-const fs::path kImages = fs::path(VBP_TEST_DIR) / "golden" / "images";
-const fs::path kCorpus = fs::path(VBP_TEST_DIR) / "fuzz" / "corpus" / "image";
+const fs::path kStreamed = fs::path(VBP_TEST_DIR) / "golden" / "images";
+const fs::path kBrokenImages = fs::path(VBP_TEST_DIR) / "fuzz" / "corpus" / "image";
 const Preprocessing kSmall{.image_size = 8};
 
 /// The golden images four times over, each with its place as label; every third one, from the second on, is
 /// broken.
 std::vector<ImageEntry> some_broken() {
   std::vector<ImageEntry> entries;
-  const auto good = find_images(kImages);
+  const auto good = find_images(kStreamed);
   for (int round = 0; round < 4; ++round) {
     for (const ImageEntry& entry : good) {
       const auto place = static_cast<Index>(entries.size());
-      entries.push_back({place % 3 == 1 ? kCorpus / "truncated_in_scan.jpg" : entry.path, place, ""});
+      entries.push_back({place % 3 == 1 ? kBrokenImages / "truncated_in_scan.jpg" : entry.path, place, ""});
     }
   }
   return entries;
@@ -125,9 +125,9 @@ TEST_CASE("another transform sees each image with its place, and the position co
 }
 
 TEST_CASE("a failure is recorded with its path and reason", "[io][images]") {
-  const fs::path missing = kImages / "missing.jpg";
-  ImageStream stream({{missing, 3, ""}, {kCorpus / "empty.jpg", 4, ""}, {kImages / "png_gray.png", 5, ""}},
-                     kSmall);
+  const fs::path missing = kStreamed / "missing.jpg";
+  ImageStream stream(
+      {{missing, 3, ""}, {kBrokenImages / "empty.jpg", 4, ""}, {kStreamed / "png_gray.png", 5, ""}}, kSmall);
   ImageBatch batch;
   REQUIRE(stream.next(batch));
   CHECK(batch.labels == std::vector<Index>{5});
@@ -140,9 +140,9 @@ TEST_CASE("a failure is recorded with its path and reason", "[io][images]") {
 }
 
 TEST_CASE("a strict stream ends with the first failure in order", "[io][images]") {
-  std::vector<ImageEntry> entries = find_images(kImages);
-  entries[13].path = kCorpus / "gif.jpg";
-  entries[20].path = kCorpus / "empty.jpg";
+  std::vector<ImageEntry> entries = find_images(kStreamed);
+  entries[13].path = kBrokenImages / "gif.jpg";
+  entries[20].path = kBrokenImages / "empty.jpg";
   for (const int threads : {1, 4}) {
     ImageStream stream(entries, kSmall, {.batch = 6, .threads = threads, .strict = true});
     ImageBatch batch;
@@ -166,10 +166,10 @@ TEST_CASE("a stream of nothing, of nothing good, and of less than a batch", "[io
   ImageBatch batch;
   ImageStream none({}, kSmall);
   CHECK_FALSE(none.next(batch));
-  ImageStream broken({{kCorpus / "empty.jpg", 0, ""}}, kSmall);
+  ImageStream broken({{kBrokenImages / "empty.jpg", 0, ""}}, kSmall);
   CHECK_FALSE(broken.next(batch));
   CHECK(broken.failures().size() == 1);
-  ImageStream few(find_images(kImages), kSmall, {.batch = 1'000'000'000'000, .threads = 2});
+  ImageStream few(find_images(kStreamed), kSmall, {.batch = 1'000'000'000'000, .threads = 2});
   REQUIRE(few.next(batch));
   CHECK(batch.size() == 26);
 }

@@ -29,14 +29,10 @@ using vbp::io::Metadata;
 using vbp::io::NamedTensor;
 using vbp::io::SafetensorsFile;
 using vbp::io::SafetensorsWriter;
+using vbp_test::read_file;
 using vbp_test::TemporaryFolder;
 
-const fs::path kCorpus = fs::path(VBP_TEST_DIR) / "fuzz/corpus/safetensors";
-
-std::string content(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+const fs::path kSafetensors = fs::path(VBP_TEST_DIR) / "fuzz/corpus/safetensors";
 
 template <class T>
 std::vector<std::byte> bytes_of(const std::vector<T>& values) {
@@ -95,7 +91,7 @@ void check_all_patterns(const std::string& dtype, int exponent_bits) {
 }
 
 /// What each file of the corpus is refused for.
-const std::map<std::string, std::string> kReasons{
+const std::map<std::string, std::string> kSafetensorsReasons{
     {"empty", "is too short to be a safetensors file"},
     {"seven_bytes", "is too short to be a safetensors file"},
     {"header_beyond_file", "a header of 4096 bytes ends behind the file's end"},
@@ -148,14 +144,14 @@ const std::map<std::string, std::string> kReasons{
 
 TEST_CASE("every hostile file is refused for its own reason, in one line", "[safetensors]") {
   std::size_t refused = 0;
-  for (const auto& entry : fs::directory_iterator(kCorpus)) {
+  for (const auto& entry : fs::directory_iterator(kSafetensors)) {
     const std::string name = entry.path().stem().string();
     CAPTURE(name);
     if (name.starts_with("valid")) {
       CHECK_NOTHROW(SafetensorsFile(entry.path()));
       continue;
     }
-    REQUIRE(kReasons.contains(name));
+    REQUIRE(kSafetensorsReasons.contains(name));
     ++refused;
     std::string message;
     try {
@@ -164,11 +160,11 @@ TEST_CASE("every hostile file is refused for its own reason, in one line", "[saf
       message = error.what();
     }
     CHECK_THAT(message, Catch::Matchers::StartsWith(entry.path().string() + ": "));
-    CHECK_THAT(message, Contains(kReasons.at(name)));
+    CHECK_THAT(message, Contains(kSafetensorsReasons.at(name)));
     CHECK(message.find_first_of("\n\r") == std::string::npos);
     CHECK(message.size() < entry.path().string().size() + 400);
   }
-  CHECK(refused == kReasons.size());
+  CHECK(refused == kSafetensorsReasons.size());
 }
 
 TEST_CASE("a header over the limit is refused before it is read", "[safetensors]") {
@@ -197,7 +193,7 @@ TEST_CASE("a missing file, a folder and a name that is not there are told apart"
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(SafetensorsFile(folder / "x"), Contains("No such file"));
   CHECK_THROWS_WITH(SafetensorsFile(folder.path()), Contains("is a folder"));
-  const SafetensorsFile file(kCorpus / "valid_types.safetensors");
+  const SafetensorsFile file(kSafetensors / "valid_types.safetensors");
   CHECK_THROWS_WITH(file.tensor("nothing"), file.path() + ": has no tensor \"nothing\"");
   CHECK_THROWS_AS(file.read_vector<float>("nothing"), FileError);
   CHECK(file.find("nothing") == nullptr);
@@ -205,9 +201,9 @@ TEST_CASE("a missing file, a folder and a name that is not there are told apart"
 }
 
 TEST_CASE("a file shows its names, types, shapes and metadata", "[safetensors]") {
-  const SafetensorsFile file(kCorpus / "valid_types.safetensors");
+  const SafetensorsFile file(kSafetensors / "valid_types.safetensors");
   CHECK(file.names() == std::vector<std::string>{"bf16", "bool", "f16", "f32", "f64", "f8", "i64"});
-  CHECK(file.path() == (kCorpus / "valid_types.safetensors").string());
+  CHECK(file.path() == (kSafetensors / "valid_types.safetensors").string());
   CHECK(file.contains("f8"));
   CHECK(file.tensor("f16").dtype == Dtype::F16);
   CHECK(file.tensor("f16").shape == std::vector<Index>{2, 1});
@@ -219,11 +215,11 @@ TEST_CASE("a file shows its names, types, shapes and metadata", "[safetensors]")
   CHECK(file.tensor("bool").data[2] == std::byte{30});
   CHECK(file.metadata().empty());
   const Metadata expected{{"empty", ""}, {"format", "pt"}};
-  CHECK(SafetensorsFile(kCorpus / "valid_metadata.safetensors").metadata() == expected);
+  CHECK(SafetensorsFile(kSafetensors / "valid_metadata.safetensors").metadata() == expected);
 }
 
 TEST_CASE("integers are read as they are stored and never converted", "[safetensors]") {
-  const SafetensorsFile file(kCorpus / "valid_types.safetensors");
+  const SafetensorsFile file(kSafetensors / "valid_types.safetensors");
   CHECK(file.read_array<std::int64_t>("i64") == std::vector<std::int64_t>{0x1b1a191817161514});
   CHECK(file.read_array<std::uint8_t>("bool") == std::vector<std::uint8_t>{28, 29, 30});
   CHECK_THROWS_WITH(file.read_vector<float>("i64"),
@@ -235,7 +231,7 @@ TEST_CASE("integers are read as they are stored and never converted", "[safetens
 }
 
 TEST_CASE("tensors without elements take no place", "[safetensors]") {
-  const SafetensorsFile file(kCorpus / "valid_empty_tensors.safetensors");
+  const SafetensorsFile file(kSafetensors / "valid_empty_tensors.safetensors");
   CHECK(file.read_vector<float>("a").size() == 0);
   CHECK(file.read_matrix<float>("a", 0, 5).cols() == 5);
   CHECK(file.read_vector<double>("c", 0).size() == 0);
@@ -327,14 +323,14 @@ TEST_CASE("what is written reads back bit for bit", "[safetensors]") {
     tensors.push_back({name, file.tensor(name)});
   }
   vbp::io::write_safetensors(folder / "b", tensors, metadata);
-  CHECK(content(folder / "b") == content(folder / "a"));
+  CHECK(read_file(folder / "b") == read_file(folder / "a"));
 
   // Data in pieces are the same data.
   std::span<const std::byte>& data = tensors[0].view.data;
   tensors[0].rest = {data.subspan(4, 12), {}, data.subspan(16)};
   data = data.first(4);
   vbp::io::write_safetensors(folder / "c", tensors, metadata);
-  CHECK(content(folder / "c") == content(folder / "a"));
+  CHECK(read_file(folder / "c") == read_file(folder / "a"));
   tensors[0].rest.pop_back();
   CHECK_THROWS_WITH(vbp::io::write_safetensors(folder / "c", tensors),
                     Contains("tensor \"z.matrix\": 16 bytes do not fit the shape [2, 3]"));
@@ -351,10 +347,10 @@ TEST_CASE("the header is the format's, in the order given, padded to 8 bytes", "
                        R"("a":{"dtype":"U8","shape":[],"data_offsets":[3,4]}})";
   while (header.size() % 8 != 0) header += ' ';
   const char length = static_cast<char>(header.size());
-  CHECK(content(folder / "a") == length + std::string(7, '\0') + header + "\1\2\3\1");
+  CHECK(read_file(folder / "a") == length + std::string(7, '\0') + header + "\1\2\3\1");
 
   vbp::io::write_safetensors(folder / "empty", {});
-  CHECK(content(folder / "empty") == std::string("\x08\0\0\0\0\0\0\0{}      ", 16));
+  CHECK(read_file(folder / "empty") == std::string("\x08\0\0\0\0\0\0\0{}      ", 16));
 }
 
 TEST_CASE("what is no file of the format is not written", "[safetensors]") {

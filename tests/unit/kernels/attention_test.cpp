@@ -18,7 +18,7 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-struct Shape {
+struct AttentionShape {
   Index images, tokens, heads, head_dim;
 
   Index rows() const { return images * tokens; }
@@ -26,7 +26,7 @@ struct Shape {
 };
 
 template <class T>
-GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const Shape& shape, int threads = 1) {
+GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const AttentionShape& shape, int threads = 1) {
   GuardedMatrix<T> out(shape.rows(), shape.dim(), shape.tokens % 4, 1);
   kernels::Workspace<T> workspace(threads);
   kernels::attention(qkv.data(), shape.images, shape.tokens, shape.heads, shape.head_dim, out.data(),
@@ -40,7 +40,7 @@ GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const Shape& shape, int thr
 /// exps (arguments of exp are below 2 |q| |k| / sqrt(d) and rounded four times) and of the sum; the weighted
 /// sum of the values adds its own roundings.
 template <class T>
-double worst_error(const GuardedMatrix<T>& qkv, const Shape& shape, const GuardedMatrix<T>& out) {
+double worst_error(const GuardedMatrix<T>& qkv, const AttentionShape& shape, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
   constexpr O exp_error = std::is_same_v<T, float> ? O(2e-7) : 4 * kUnit<T>;
   const Matrix<O> exact = qkv.template values<O>();
@@ -77,7 +77,7 @@ double worst_error(const GuardedMatrix<T>& qkv, const Shape& shape, const Guarde
 }
 
 template <class T>
-void check_attention(const Shape& shape, vbp::Random& random, int threads = 1) {
+void check_attention(const AttentionShape& shape, vbp::Random& random, int threads = 1) {
   INFO(shape.images << " images of " << shape.tokens << " tokens, " << shape.heads << " heads of "
                     << shape.head_dim << ", " << threads << " threads");
   GuardedMatrix<T> qkv(shape.rows(), 3 * shape.dim(), 0, shape.tokens % 17);
@@ -116,7 +116,8 @@ TEMPLATE_TEST_CASE("attention gives the same bits for any number of threads", "[
                    double) {
   vbp::Random random(4);
   // Fewer heads than threads, and fewer tokens than there could be parts.
-  for (const Shape& shape : {Shape{1, 130, 1, 20}, {1, 3, 1, 8}, {1, 1, 1, 4}, {2, 50, 3, 16}}) {
+  for (const AttentionShape& shape :
+       {AttentionShape{1, 130, 1, 20}, {1, 3, 1, 8}, {1, 1, 1, 4}, {2, 50, 3, 16}}) {
     GuardedMatrix<TestType> qkv(shape.rows(), 3 * shape.dim());
     qkv.fill(random);
     const Matrix<TestType> expected = attend(qkv, shape).values();
@@ -129,7 +130,7 @@ TEMPLATE_TEST_CASE("attention gives the same bits for any number of threads", "[
 
 TEMPLATE_TEST_CASE("an image attends to itself alone, to the bit", "[kernels][attention]", float, double) {
   vbp::Random random(5);
-  const Shape both{2, 21, 2, 10}, one{1, 21, 2, 10};
+  const AttentionShape both{2, 21, 2, 10}, one{1, 21, 2, 10};
   GuardedMatrix<TestType> qkv(both.rows(), 3 * both.dim());
   qkv.fill(random);
   GuardedMatrix<TestType> second(one.rows(), 3 * one.dim());
@@ -141,7 +142,7 @@ TEMPLATE_TEST_CASE("an image attends to itself alone, to the bit", "[kernels][at
 TEMPLATE_TEST_CASE("attention writes dense rows where no stride is given", "[kernels][attention]", float,
                    double) {
   vbp::Random random(9);
-  const Shape shape{2, 7, 2, 5};
+  const AttentionShape shape{2, 7, 2, 5};
   GuardedMatrix<TestType> qkv(shape.rows(), 3 * shape.dim());
   qkv.fill(random);
   GuardedMatrix<TestType> out(shape.rows(), shape.dim());
@@ -153,7 +154,7 @@ TEMPLATE_TEST_CASE("attention writes dense rows where no stride is given", "[ker
 
 TEMPLATE_TEST_CASE("attention to a single token is its value", "[kernels][attention]", float, double) {
   vbp::Random random(6);
-  const Shape shape{3, 1, 2, 9};
+  const AttentionShape shape{3, 1, 2, 9};
   GuardedMatrix<TestType> qkv(3, 54);
   qkv.fill(random);
   const GuardedMatrix<TestType> out = attend(qkv, shape);
@@ -166,7 +167,7 @@ TEMPLATE_TEST_CASE("huge scores choose one value, equal ones average", "[kernels
                    double) {
   vbp::Random random(7);
   const Index tokens = 37;
-  const Shape shape{1, tokens, 1, 8};
+  const AttentionShape shape{1, tokens, 1, 8};
   GuardedMatrix<TestType> qkv(tokens, 24);
   qkv.fill(random);
   // Query i is a multiple of one key, whose scores reach 1e20 for every second token and are equal for the
@@ -191,7 +192,7 @@ TEMPLATE_TEST_CASE("huge scores choose one value, equal ones average", "[kernels
 
 TEMPLATE_TEST_CASE("a NaN in the values is seen", "[kernels][attention]", float, double) {
   vbp::Random random(8);
-  const Shape shape{1, 5, 1, 3};
+  const AttentionShape shape{1, 5, 1, 3};
   GuardedMatrix<TestType> qkv(5, 9);
   qkv.fill(random);
   qkv(3, 7) = std::numeric_limits<TestType>::quiet_NaN();

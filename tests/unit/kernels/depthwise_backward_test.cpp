@@ -15,7 +15,7 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-struct Shape {
+struct MapShape {
   Index images, height, width, channels;
 
   Index pixels() const { return images * height * width; }
@@ -23,10 +23,10 @@ struct Shape {
 
 /// What goes in, each matrix at an alignment of its own.
 template <class T>
-struct Inputs {
+struct MapInputs {
   GuardedMatrix<T> x, gradient, weight;
 
-  Inputs(const Shape& shape, Index offset, vbp::Random& random)
+  MapInputs(const MapShape& shape, Index offset, vbp::Random& random)
       : x(shape.pixels(), shape.channels, 0, offset),
         gradient(shape.pixels(), shape.channels, 0, offset / 2),
         weight(49, shape.channels, 0, offset / 3) {
@@ -36,17 +36,17 @@ struct Inputs {
 
 /// What comes out.
 template <class T>
-struct Gradients {
+struct MapGradients {
   GuardedMatrix<T> input, weight, bias;
 
-  explicit Gradients(const Shape& shape, Index offset = 0)
+  explicit MapGradients(const MapShape& shape, Index offset = 0)
       : input(shape.pixels(), shape.channels, 0, offset),
         weight(49, shape.channels, 0, offset / 2),
         bias(1, shape.channels, 0, 3) {}
 };
 
 template <class T>
-void run(const Shape& s, const Inputs<T>& in, Gradients<T>& out, int threads = 1) {
+void run(const MapShape& s, const MapInputs<T>& in, MapGradients<T>& out, int threads = 1) {
   kernels::Workspace<T> workspace(threads);
   GuardedMatrix<T> turned(49, s.channels);
   GuardedMatrix<T> partial(
@@ -64,7 +64,7 @@ template <class O>
 struct Expected {
   Matrix<O> input, weight, bias;
 
-  Expected(const Shape& s, const Matrix<O>& x, const Matrix<O>& gradient, const Matrix<O>& kernel)
+  Expected(const MapShape& s, const Matrix<O>& x, const Matrix<O>& gradient, const Matrix<O>& kernel)
       : input(s.pixels(), s.channels), weight(49, s.channels), bias(1, s.channels) {
     kernels::reference::depthwise_7x7_backward(x.data(), gradient.data(), s.images, s.height, s.width,
                                                s.channels, kernel.data(), input.data(), weight.data(),
@@ -88,12 +88,12 @@ void check_close(const GuardedMatrix<T>& actual, const Matrix<Oracle<T>>& expect
 }
 
 template <class T>
-void check(const Shape& shape, Index offset, vbp::Random& random) {
+void check(const MapShape& shape, Index offset, vbp::Random& random) {
   INFO(shape.images << " images of " << shape.height << " x " << shape.width << " pixels of "
                     << shape.channels << " channels, " << offset << " behind a cache line");
   using O = Oracle<T>;
-  const Inputs<T> in(shape, offset, random);
-  Gradients<T> out(shape, offset);
+  const MapInputs<T> in(shape, offset, random);
+  MapGradients<T> out(shape, offset);
   run(shape, in, out);
   const Matrix<O> x = in.x.template values<O>();
   const Matrix<O> gradient = in.gradient.template values<O>();
@@ -135,12 +135,12 @@ TEMPLATE_TEST_CASE("gradients of a depthwise convolution of more images than a t
 TEMPLATE_TEST_CASE("gradients of a depthwise convolution have the same bits for any number of threads",
                    "[kernels][depthwise]", float, double) {
   vbp::Random random(4);
-  const Shape shape{45, 7, 6, 150};
-  const Inputs<TestType> in(shape, 0, random);
-  Gradients<TestType> expected(shape);
+  const MapShape shape{45, 7, 6, 150};
+  const MapInputs<TestType> in(shape, 0, random);
+  MapGradients<TestType> expected(shape);
   run(shape, in, expected);
   for (const int threads : {2, 3, 8}) {
-    Gradients<TestType> out(shape);
+    MapGradients<TestType> out(shape);
     run(shape, in, out, threads);
     CHECK(out.input.values() == expected.input.values());
     CHECK(out.weight.values() == expected.weight.values());

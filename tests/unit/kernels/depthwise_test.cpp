@@ -15,7 +15,7 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-struct Shape {
+struct ConvolutionShape {
   Index images, height, width, channels;
 
   Index pixels() const { return images * height * width; }
@@ -23,10 +23,10 @@ struct Shape {
 
 /// Kernels and biases, behind each other without gaps as the kernel reads them.
 template <class T>
-struct Parameters {
+struct ConvolutionParameters {
   GuardedMatrix<T> weight, bias;
 
-  Parameters(Index channels, Index offset, vbp::Random& random)
+  ConvolutionParameters(Index channels, Index offset, vbp::Random& random)
       : weight(49, channels, 0, offset), bias(1, channels, 0, 3) {
     weight.fill(random);
     bias.fill(random);
@@ -34,8 +34,8 @@ struct Parameters {
 };
 
 template <class T>
-void run(const Shape& shape, const GuardedMatrix<T>& x, const Parameters<T>& p, GuardedMatrix<T>& out,
-         int threads = 1) {
+void run(const ConvolutionShape& shape, const GuardedMatrix<T>& x, const ConvolutionParameters<T>& p,
+         GuardedMatrix<T>& out, int threads = 1) {
   kernels::Workspace<T> workspace(threads);
   kernels::depthwise_7x7(x.data(), x.stride(), shape.images, shape.height, shape.width, shape.channels,
                          p.weight.data(), p.bias.data(), out.data(), out.stride(), workspace);
@@ -44,8 +44,8 @@ void run(const Shape& shape, const GuardedMatrix<T>& x, const Parameters<T>& p, 
 /// The largest error in parts of its bound: 49 products and a bias are summed, each addition and product
 /// rounded once, so that each element is off by 50 units of the sum of magnitudes at most.
 template <class T>
-double worst_error(const Shape& shape, const GuardedMatrix<T>& x, const Parameters<T>& p,
-                   const GuardedMatrix<T>& out) {
+double worst_error(const ConvolutionShape& shape, const GuardedMatrix<T>& x,
+                   const ConvolutionParameters<T>& p, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
   const auto reference = [&](const Matrix<O>& pixels, const Matrix<O>& weight, const Matrix<O>& bias) {
     Matrix<O> result(shape.pixels(), shape.channels);
@@ -68,12 +68,12 @@ double worst_error(const Shape& shape, const GuardedMatrix<T>& x, const Paramete
 }
 
 template <class T>
-void check(const Shape& shape, Index gap, Index offset, vbp::Random& random) {
+void check(const ConvolutionShape& shape, Index gap, Index offset, vbp::Random& random) {
   INFO(shape.images << " images of " << shape.height << " x " << shape.width << " pixels of "
                     << shape.channels << " channels, " << offset << " behind a cache line");
   GuardedMatrix<T> x(shape.pixels(), shape.channels, gap, offset);
   x.fill(random);
-  const Parameters<T> p(shape.channels, offset / 2, random);
+  const ConvolutionParameters<T> p(shape.channels, offset / 2, random);
   GuardedMatrix<T> out(shape.pixels(), shape.channels, (gap + 2) % 4, offset / 3);
   run(shape, x, p, out);
   REQUIRE(worst_error(shape, x, p, out) <= 1.0);
@@ -107,10 +107,10 @@ TEMPLATE_TEST_CASE("depthwise convolution of groups of channels", "[kernels][dep
 TEMPLATE_TEST_CASE("depthwise convolution gives the same bits for any number of threads and in any batch",
                    "[kernels][depthwise]", float, double) {
   vbp::Random random(4);
-  const Shape shape{3, 15, 17, 150};
+  const ConvolutionShape shape{3, 15, 17, 150};
   GuardedMatrix<TestType> x(shape.pixels(), shape.channels);
   x.fill(random);
-  const Parameters<TestType> p(shape.channels, 0, random);
+  const ConvolutionParameters<TestType> p(shape.channels, 0, random);
   GuardedMatrix<TestType> expected(shape.pixels(), shape.channels);
   run(shape, x, p, expected);
   for (const int threads : {2, 3, 8}) {
@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("depthwise convolution gives the same bits for any number of 
     CHECK(out.intact());
   }
   // The last image alone.
-  const Shape one{1, shape.height, shape.width, shape.channels};
+  const ConvolutionShape one{1, shape.height, shape.width, shape.channels};
   GuardedMatrix<TestType> last(one.pixels(), one.channels);
   last.assign(x.values().bottomRows(one.pixels()));
   GuardedMatrix<TestType> out(one.pixels(), one.channels);
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("depthwise convolution gives the same bits for any number of 
 
 TEST_CASE("depthwise convolution of no images", "[kernels][depthwise]") {
   vbp::Random random(5);
-  const Parameters<float> p(20, 0, random);
+  const ConvolutionParameters<float> p(20, 0, random);
   GuardedMatrix<float> x(0, 20), out(0, 20);
   run({0, 5, 5, 20}, x, p, out, 2);
   CHECK(out.intact());

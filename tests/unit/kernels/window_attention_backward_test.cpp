@@ -17,7 +17,7 @@ using vbp_test::gaussian;
 using vbp_test::GuardedMatrix;
 namespace kernels = vbp::kernels;
 
-struct Shape {
+struct WindowShape {
   WindowLayout layout;
   Index maps, heads, head_dim;
   Index table_window;  ///< the window that the table is for, at least the layout's
@@ -28,10 +28,10 @@ struct Shape {
 };
 
 /// All that goes in, in double; what the kernel gets is rounded.
-struct Inputs {
+struct WindowInputs {
   Matrix<double> qkv, gradient, padding, table;
 
-  explicit Inputs(const Shape& s)
+  explicit WindowInputs(const WindowShape& s)
       : qkv(gaussian<double>(1, s.maps * s.pixels(), 3 * s.dim())),
         gradient(gaussian<double>(2, s.maps * s.pixels(), s.dim())),
         padding(gaussian<double>(3, 1, 3 * s.dim())),
@@ -39,12 +39,12 @@ struct Inputs {
 };
 
 template <class T>
-struct Gradients {
+struct WindowGradients {
   Matrix<T> qkv, padding, table;
 };
 
 template <class T>
-Gradients<T> run(const Shape& s, const Inputs& in, int threads) {
+WindowGradients<T> run(const WindowShape& s, const WindowInputs& in, int threads) {
   kernels::Workspace<T> workspace(threads);
   const Matrix<T> table = in.table.cast<T>();
   const kernels::PackedWindows<T> windows(s.layout, table, s.head_dim);
@@ -66,9 +66,10 @@ Gradients<T> run(const Shape& s, const Inputs& in, int threads) {
   return {d_qkv.values(), d_padding.values(), d_table};
 }
 
-Gradients<double> expected_of(const Shape& s, const Inputs& in) {
-  Gradients<double> result{Matrix<double>(in.qkv.rows(), in.qkv.cols()), Matrix<double>::Zero(1, 3 * s.dim()),
-                           Matrix<double>::Zero(s.table_rows(), s.heads)};
+WindowGradients<double> expected_of(const WindowShape& s, const WindowInputs& in) {
+  WindowGradients<double> result{Matrix<double>(in.qkv.rows(), in.qkv.cols()),
+                                 Matrix<double>::Zero(1, 3 * s.dim()),
+                                 Matrix<double>::Zero(s.table_rows(), s.heads)};
   for (Index map = 0; map < s.maps; ++map) {
     kernels::reference::window_attention_backward<double>(
         in.qkv.data() + map * s.pixels() * 3 * s.dim(), in.gradient.data() + map * s.pixels() * s.dim(),
@@ -82,13 +83,13 @@ Gradients<double> expected_of(const Shape& s, const Inputs& in) {
 /// By norm, as for attention without windows: products of depth `tokens` and `head_dim` and a softmax of
 /// relative error 2e-7 (float), summed over maps and windows.
 template <class T>
-void check(const Shape& s) {
+void check(const WindowShape& s) {
   INFO("side " << s.layout.side << ", window " << s.layout.window << ", shift " << s.layout.shift
                << (s.layout.pad_before_shift ? ", padded first" : "") << ", " << s.maps << " maps, "
                << s.heads << " heads of " << s.head_dim);
-  const Inputs in(s);
-  const Gradients<double> expected = expected_of(s, in);
-  const Gradients<T> actual = run<T>(s, in, 1);
+  const WindowInputs in(s);
+  const WindowGradients<double> expected = expected_of(s, in);
+  const WindowGradients<T> actual = run<T>(s, in, 1);
   const double bound = (8.0 + 2.0 * std::sqrt(static_cast<double>(s.layout.tokens() + s.head_dim))) *
                        static_cast<double>(std::numeric_limits<T>::epsilon());
   const auto distance = [](const Matrix<T>& a, const Matrix<double>& b) {
@@ -130,12 +131,12 @@ TEMPLATE_TEST_CASE(
     "[kernels][window]", float, double) {
   // 33 maps of one window are three tasks, of four windows nine.
   for (const WindowLayout& layout : {WindowLayout{4, 4, 0, false}, WindowLayout{5, 3, 1, false}}) {
-    const Shape shape{layout, 33, 3, 8, layout.window};
-    const Inputs in(shape);
+    const WindowShape shape{layout, 33, 3, 8, layout.window};
+    const WindowInputs in(shape);
     check<TestType>(shape);
-    const Gradients<TestType> expected = run<TestType>(shape, in, 1);
+    const WindowGradients<TestType> expected = run<TestType>(shape, in, 1);
     for (const int threads : {2, 5}) {
-      const Gradients<TestType> other = run<TestType>(shape, in, threads);
+      const WindowGradients<TestType> other = run<TestType>(shape, in, threads);
       CHECK(other.qkv == expected.qkv);
       CHECK(other.padding == expected.padding);
       CHECK(other.table == expected.table);

@@ -17,7 +17,7 @@ using vbp::Index;
 using vbp::Matrix;
 using vbp_test::draw_convnext;
 
-const std::filesystem::path kTrainGolden = std::filesystem::path(VBP_TEST_DIR) / "golden" / "train";
+const std::filesystem::path kConvNextGolden = std::filesystem::path(VBP_TEST_DIR) / "golden" / "train";
 
 /// Two stages whose maps have 3 pixels a side and 1, the last row and column of the first left out.
 ConvNextConfig tiny_convnext() {
@@ -31,13 +31,13 @@ ConvNextConfig tiny_convnext() {
           .classes = 3};
 }
 
-struct Variant {
+struct ConvNextVariant {
   std::string name;
   ConvNextConfig config;
 };
 
-std::vector<Variant> variants() {
-  std::vector<Variant> all{{"plain", tiny_convnext()}};
+std::vector<ConvNextVariant> convnext_variants() {
+  std::vector<ConvNextVariant> all{{"plain", tiny_convnext()}};
   const auto add = [&](const char* name, auto&& change) {
     all.push_back({name, tiny_convnext()});
     change(all.back().config);
@@ -60,7 +60,7 @@ std::vector<Variant> variants() {
 }  // namespace
 
 TEST_CASE("the gradient of every parameter of a ConvNeXt is that of finite differences", "[convnext]") {
-  for (const auto& [name, config] : variants()) {
+  for (const auto& [name, config] : convnext_variants()) {
     INFO(name);
     vbp_test::check_finite_differences(draw_convnext<double>(config, 1));
   }
@@ -72,12 +72,12 @@ TEST_CASE("the gradient of every parameter of a ConvNeXt is PyTorch's", "[convne
     const Matrix<float> images = vbp_test::golden_convnext_tensor(name, "inputs").cast<float>();
     vbp_test::check_golden_gradients(
         vbp_test::golden_convnext(name), images,
-        vbp::io::SafetensorsFile(kTrainGolden / ("convnext_" + name + ".gradients.safetensors")));
+        vbp::io::SafetensorsFile(kConvNextGolden / ("convnext_" + name + ".gradients.safetensors")));
   }
 }
 
 TEST_CASE("gradients of a ConvNeXt depend on neither threads nor what is kept, to the bit", "[convnext]") {
-  for (const auto& [name, config] : variants()) {
+  for (const auto& [name, config] : convnext_variants()) {
     INFO(name);
     // More rows than one chunk of a weight's gradient holds.
     vbp_test::check_same_bits(draw_convnext<float>(config, 6), 150);

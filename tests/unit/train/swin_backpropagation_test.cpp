@@ -17,7 +17,7 @@ using vbp::Matrix;
 using vbp::SwinConfig;
 using vbp_test::draw_swin;
 
-const std::filesystem::path kTrainGolden = std::filesystem::path(VBP_TEST_DIR) / "golden" / "train";
+const std::filesystem::path kSwinGolden = std::filesystem::path(VBP_TEST_DIR) / "golden" / "train";
 
 /// Two stages: a map of 5 x 5 pixels in windows of 3, filled up and shifted, and one of 3 x 3 that is smaller
 /// than what its table is for, of whose squares some were filled up.
@@ -34,13 +34,13 @@ SwinConfig tiny_swin() {
           .classes = 3};
 }
 
-struct Variant {
+struct SwinVariant {
   std::string name;
   SwinConfig config;
 };
 
-std::vector<Variant> variants() {
-  std::vector<Variant> all{{"plain", tiny_swin()}};
+std::vector<SwinVariant> swin_variants() {
+  std::vector<SwinVariant> all{{"plain", tiny_swin()}};
   const auto add = [&](const char* name, auto&& change) {
     all.push_back({name, tiny_swin()});
     change(all.back().config);
@@ -59,7 +59,7 @@ std::vector<Variant> variants() {
 }  // namespace
 
 TEST_CASE("the gradient of every parameter of a Swin Transformer is that of finite differences", "[swin]") {
-  for (const auto& [name, config] : variants()) {
+  for (const auto& [name, config] : swin_variants()) {
     INFO(name);
     vbp_test::check_finite_differences(draw_swin<double>(config, 1));
   }
@@ -71,13 +71,13 @@ TEST_CASE("the gradient of every parameter of a Swin Transformer is PyTorch's", 
     const Matrix<float> images = vbp_test::golden_swin_tensor(name, "inputs").cast<float>();
     vbp_test::check_golden_gradients(
         vbp_test::golden_swin(name), images,
-        vbp::io::SafetensorsFile(kTrainGolden / ("swin_" + name + ".gradients.safetensors")));
+        vbp::io::SafetensorsFile(kSwinGolden / ("swin_" + name + ".gradients.safetensors")));
   }
 }
 
 TEST_CASE("gradients of a Swin Transformer depend on neither threads nor what is kept, to the bit",
           "[swin]") {
-  for (const auto& [name, config] : variants()) {
+  for (const auto& [name, config] : swin_variants()) {
     INFO(name);
     vbp_test::check_same_bits(draw_swin<float>(config, 6), 60);
   }

@@ -15,11 +15,11 @@ using Catch::Matchers::Contains;
 using vbp::Index;
 using vbp_test::TemporaryFolder;
 
-struct File {
+struct ConfigFile {
   TemporaryFolder folder;
   std::filesystem::path path = folder / "net.json";
 
-  explicit File(const std::string& text) { std::ofstream(path) << text; }
+  explicit ConfigFile(const std::string& text) { std::ofstream(path) << text; }
   vbp::VitCheckpoint load(const std::map<std::string, std::string>& options = {}) const {
     return vbp::load_vit_config(path, options);
   }
@@ -28,7 +28,7 @@ struct File {
 }  // namespace
 
 TEST_CASE("a configuration file gives shape, preprocessing and classes") {
-  const File file(R"({"architecture": "mine", "image_size": 32, "patch_size": 8, "dim": 24, "depth": 3,
+  const ConfigFile file(R"({"architecture": "mine", "image_size": 32, "patch_size": 8, "dim": 24, "depth": 3,
     "num_heads": 4, "activation": "gelu_tanh", "global_pool": "avg", "class_token": false, "norm": false,
     "fc_norm": true, "layer_scale": true, "qkv_bias": false, "layer_norm_eps": 1e-5, "mean": [0.5],
     "std": [0.1, 0.2, 0.3], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bilinear",
@@ -61,19 +61,19 @@ TEST_CASE("a configuration file gives shape, preprocessing and classes") {
 
 TEST_CASE("hidden widths are one for all blocks, or one a block") {
   const std::string start = R"({"dim": 8, "num_heads": 2, "patch_size": 16, )";
-  CHECK(File(start + R"("depth": 2, "hidden_widths": 5})").load().model.config.hidden_widths ==
+  CHECK(ConfigFile(start + R"("depth": 2, "hidden_widths": 5})").load().model.config.hidden_widths ==
         std::vector<Index>{5, 5});
-  CHECK(File(start + R"("hidden_widths": [5, 6, 7]})").load().model.config.hidden_widths ==
+  CHECK(ConfigFile(start + R"("hidden_widths": [5, 6, 7]})").load().model.config.hidden_widths ==
         std::vector<Index>{5, 6, 7});
-  CHECK_THROWS_WITH(File(start + R"("depth": 2, "hidden_widths": [5, 6, 7]})").load(),
+  CHECK_THROWS_WITH(ConfigFile(start + R"("depth": 2, "hidden_widths": [5, 6, 7]})").load(),
                     Contains("hidden_widths"));
 }
 
 TEST_CASE("configuration files that make no network are refused with the key") {
   const auto refused = [](const std::string& text, const std::string& part) {
     INFO(text);
-    CHECK_THROWS_WITH(File(text).load(), Contains(part));
-    CHECK_THROWS_AS(File(text).load(), vbp::Error);
+    CHECK_THROWS_WITH(ConfigFile(text).load(), Contains(part));
+    CHECK_THROWS_AS(ConfigFile(text).load(), vbp::Error);
   };
   refused("[1]", "no JSON object");
   refused("{", "no JSON object");
@@ -89,5 +89,5 @@ TEST_CASE("configuration files that make no network are refused with the key") {
   refused(R"({"dim": 8, "num_heads": 2, "depth": 1, "mean": [0.5, 0.5]})", "mean");
   refused(R"({"dim": 8, "num_heads": 2, "depth": 1, "class_names": ["a"], "num_classes": 2})", "class_names");
   CHECK_THROWS_AS(vbp::load_vit_config("/nowhere/net.json"), vbp::FileError);
-  CHECK_THROWS_WITH(File("{}").load({{"bogus", "1"}}), Contains("bogus"));
+  CHECK_THROWS_WITH(ConfigFile("{}").load({{"bogus", "1"}}), Contains("bogus"));
 }

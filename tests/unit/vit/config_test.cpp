@@ -10,7 +10,7 @@ using vbp::Index;
 using vbp::Pooling;
 using vbp::VitConfig;
 
-VitConfig small() {
+VitConfig small_config() {
   return {.architecture = "",
           .image_size = 84,
           .patch_size = 14,
@@ -23,7 +23,7 @@ VitConfig small() {
 }  // namespace
 
 TEST_CASE("sizes follow from a configuration", "[vit][config]") {
-  VitConfig config = small();
+  VitConfig config = small_config();
   CHECK(config.depth() == 3);
   CHECK(config.grid() == 6);
   CHECK(config.patches() == 36);
@@ -72,7 +72,7 @@ TEST_CASE("the defaults are those of a ViT-B/16 at 224", "[vit][config]") {
 
 TEST_CASE("configurations that make sense are valid", "[vit][config]") {
   const auto valid = [](auto&& change) {
-    VitConfig config = small();
+    VitConfig config = small_config();
     change(config);
     CHECK_NOTHROW(config.validate());
   };
@@ -94,7 +94,7 @@ TEST_CASE("configurations that make sense are valid", "[vit][config]") {
 
 TEST_CASE("impossible configurations are refused by name", "[vit][config]") {
   const auto refused = [](auto&& change, const char* message) {
-    VitConfig config = small();
+    VitConfig config = small_config();
     change(config);
     CHECK_THROWS_AS(config.validate(), vbp::ValueError);
     CHECK_THROWS_WITH(config.validate(), message);

@@ -30,7 +30,7 @@ using vbp_test::random_images;
 using vbp_test::random_vit;
 using vbp_test::relative_difference;
 
-const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
+const fs::path kInferenceGolden = fs::path(VBP_TEST_DIR) / "golden";
 
 /// Differences in parts of the largest magnitude: a block or two of sums of some dozen terms, each block
 /// passing on what it was given with a factor of a few.
@@ -38,7 +38,7 @@ template <class T>
 constexpr double kTolerance = 100 * static_cast<double>(std::numeric_limits<T>::epsilon());
 
 /// A small model with an odd number of features in each head.
-VitConfig small() {
+VitConfig small_network() {
   return {.architecture = "small",
           .image_size = 12,
           .patch_size = 4,
@@ -57,7 +57,7 @@ struct Variant {
 std::vector<Variant> variants() {
   std::vector<Variant> result;
   const auto add = [&](const char* name, auto&& change) {
-    Variant variant{name, small()};
+    Variant variant{name, small_network()};
     change(variant.config);
     result.push_back(std::move(variant));
   };
@@ -168,14 +168,14 @@ void check_golden(const VisionTransformer<float>& model, const fs::path& path,
 
 TEST_CASE("tiny models give PyTorch's logits and hidden activations", "[vit][inference]") {
   int checked = 0;
-  for (const auto& entry : fs::directory_iterator(kGolden / "vit")) {
+  for (const auto& entry : fs::directory_iterator(kInferenceGolden / "vit")) {
     const std::string name = entry.path().filename().string();
     const std::size_t end = name.find(".expected.safetensors");
     if (end == std::string::npos) continue;
     const std::string stem = name.substr(0, end);
     const std::size_t size = stem.find(".size");
     VisionTransformer<float> model =
-        vbp::load_vit(kGolden / "vit" / (stem.substr(0, size) + ".safetensors")).model;
+        vbp::load_vit(kInferenceGolden / "vit" / (stem.substr(0, size) + ".safetensors")).model;
     const bool resized = size != std::string::npos;
     if (resized) model = vbp::with_image_size(std::move(model), std::stol(stem.substr(size + 5)));
     check_golden<float>(model, entry.path());
@@ -190,7 +190,7 @@ TEST_CASE("tiny models give PyTorch's logits and hidden activations", "[vit][inf
 TEST_CASE("checkpoints of the hub give the logits of their own libraries", "[vit][inference]") {
   int checked = 0;
   for (const char* library : {"hf", "timm"}) {
-    for (const auto& entry : fs::directory_iterator(kGolden / library)) {
+    for (const auto& entry : fs::directory_iterator(kInferenceGolden / library)) {
       const VisionTransformer<float> model = vbp::load_vit(entry.path() / "model.safetensors").model;
       check_golden<float>(model, entry.path() / "expected.safetensors");
       // Here the class token and its position are added in single precision, when they are loaded.
@@ -257,7 +257,7 @@ TEMPLATE_TEST_CASE("the logits are the same bits for any number of threads", "[v
 
 TEST_CASE("a larger model, more rows than one task, gives the same bits for any threads and batch",
           "[vit][inference]") {
-  VitConfig config = small();
+  VitConfig config = small_network();
   config.image_size = 40;
   config.dim = 96;
   config.hidden_widths = {400, 77};
@@ -278,8 +278,8 @@ TEST_CASE("a larger model, more rows than one task, gives the same bits for any 
 }
 
 TEST_CASE("an observer changes nothing", "[vit][inference]") {
-  const VisionTransformer<float> model = random_vit<float>(small(), 9);
-  const Matrix<float> images = random_images<float>(small(), 4, 10);
+  const VisionTransformer<float> model = random_vit<float>(small_network(), 9);
+  const Matrix<float> images = random_images<float>(small_network(), 4, 10);
   Inference<float> inference(model, {.threads = 1});
   const Matrix<float> expected = inference(images);
   CHECK(observed(inference, images).first == expected);
@@ -294,8 +294,8 @@ TEST_CASE("an observer changes nothing", "[vit][inference]") {
 }
 
 TEST_CASE("what an observer throws comes through, and the next pass is right again", "[vit][inference]") {
-  const VisionTransformer<float> model = random_vit<float>(small(), 9);
-  const Matrix<float> images = random_images<float>(small(), 2, 10);
+  const VisionTransformer<float> model = random_vit<float>(small_network(), 9);
+  const Matrix<float> images = random_images<float>(small_network(), 2, 10);
   Inference<float> inference(model, {.threads = 2});
   const Matrix<float> expected = inference(images);
   CHECK_THROWS_WITH(
@@ -305,8 +305,8 @@ TEST_CASE("what an observer throws comes through, and the next pass is right aga
 }
 
 TEST_CASE("images may be any block of rows, and results go where the caller says", "[vit][inference]") {
-  const VisionTransformer<float> model = random_vit<float>(small(), 11);
-  const Matrix<float> images = random_images<float>(small(), 3, 12);
+  const VisionTransformer<float> model = random_vit<float>(small_network(), 11);
+  const Matrix<float> images = random_images<float>(small_network(), 3, 12);
   Inference<float> inference(model);
   const Matrix<float> expected = inference(images);
   Matrix<float> wide = Matrix<float>::Constant(5, images.cols() + 9, std::numeric_limits<float>::quiet_NaN());
@@ -320,7 +320,7 @@ TEST_CASE("images may be any block of rows, and results go where the caller says
 }
 
 TEST_CASE("no images give no logits, wrong ones are refused", "[vit][inference]") {
-  Inference<float> inference(random_vit<float>(small(), 13), {.threads = 1});
+  Inference<float> inference(random_vit<float>(small_network(), 13), {.threads = 1});
   const Matrix<float> none = inference(Matrix<float>(0, 432));
   CHECK(none.rows() == 0);
   CHECK(none.cols() == 5);
@@ -332,7 +332,7 @@ TEST_CASE("no images give no logits, wrong ones are refused", "[vit][inference]"
 
 TEST_CASE("a model that contradicts itself is not run", "[vit][inference]") {
   const auto refused = [](auto&& change) {
-    VisionTransformer<float> model = random_vit<float>(small(), 14);
+    VisionTransformer<float> model = random_vit<float>(small_network(), 14);
     change(model);
     CHECK_THROWS_AS(Inference<float>(model), vbp::Error);
   };
@@ -343,8 +343,8 @@ TEST_CASE("a model that contradicts itself is not run", "[vit][inference]") {
 }
 
 TEST_CASE("an inference keeps no reference to its model", "[vit][inference]") {
-  auto model = std::make_optional(random_vit<float>(small(), 15));
-  const Matrix<float> images = random_images<float>(small(), 2, 16);
+  auto model = std::make_optional(random_vit<float>(small_network(), 15));
+  const Matrix<float> images = random_images<float>(small_network(), 2, 16);
   Inference<float> inference(*model, {.threads = 1});
   const Matrix<float> expected = inference(images);
   vbp::for_each_parameter(*model,
@@ -355,7 +355,7 @@ TEST_CASE("an inference keeps no reference to its model", "[vit][inference]") {
 }
 
 TEST_CASE("an inference says what memory it takes", "[vit][inference]") {
-  const VitConfig config = small();
+  const VitConfig config = small_network();
   const VisionTransformer<float> model = random_vit<float>(config, 17);
   Inference<float> inference(model, {.threads = 1});
   Index weights = 0;

@@ -25,7 +25,7 @@ static_assert(vbp::LinearGeluLinear<vbp::VitBlock<double>>);
 
 using Shape = std::pair<Index, Index>;
 
-VitConfig small() {
+VitConfig small_parameters() {
   return {.architecture = "small",
           .image_size = 12,
           .patch_size = 4,
@@ -79,17 +79,17 @@ TEST_CASE("a plain model has timm's parameters", "[vit][model]") {
                                               {"norm.bias", {6, 1}},
                                               {"head.weight", {3, 6}},
                                               {"head.bias", {3, 1}}};
-  VitConfig config = small();
+  VitConfig config = small_parameters();
   config.hidden_widths = {9};
   CHECK(parameters_of(config) == expected);
-  CHECK(parameters_of(small()).at("blocks.1.mlp.fc1.weight") == Shape(5, 6));
-  CHECK(parameters_of(small()).at("blocks.1.mlp.fc2.weight") == Shape(6, 5));
+  CHECK(parameters_of(small_parameters()).at("blocks.1.mlp.fc1.weight") == Shape(5, 6));
+  CHECK(parameters_of(small_parameters()).at("blocks.1.mlp.fc2.weight") == Shape(6, 5));
 }
 
 TEST_CASE("every option has its parameters", "[vit][model]") {
-  const auto plain = parameters_of(small());
+  const auto plain = parameters_of(small_parameters());
   const auto changed = [](auto&& change) {
-    VitConfig config = small();
+    VitConfig config = small_parameters();
     change(config);
     return parameters_of(config);
   };
@@ -130,7 +130,7 @@ TEST_CASE("every option has its parameters", "[vit][model]") {
 }
 
 TEST_CASE("a new model is zero and valid, an impossible one is not made", "[vit][model]") {
-  const VisionTransformer<double> model = vbp::make_vit<double>(small());
+  const VisionTransformer<double> model = vbp::make_vit<double>(small_parameters());
   CHECK_NOTHROW(model.validate());
   vbp::for_each_parameter(model, [](const std::string& name, const auto& parameter, Index, Index) {
     INFO(name);
@@ -138,13 +138,13 @@ TEST_CASE("a new model is zero and valid, an impossible one is not made", "[vit]
   });
   CHECK(model.config.architecture == "small");
   CHECK(model.blocks.size() == 2);
-  VitConfig config = small();
+  VitConfig config = small_parameters();
   config.heads = 4;
   CHECK_THROWS_AS(vbp::make_vit<float>(config), vbp::ValueError);
 }
 
 TEST_CASE("a parameter of the wrong shape or value is refused by name", "[vit][model]") {
-  VitConfig config = small();
+  VitConfig config = small_parameters();
   config.distillation_token = true;
   config.register_tokens = 2;
   config.layer_scale = true;
@@ -187,7 +187,7 @@ TEST_CASE("a parameter of the wrong shape or value is refused by name", "[vit][m
 }
 
 TEST_CASE("a model converts to another scalar and back", "[vit][model]") {
-  VitConfig config = small();
+  VitConfig config = small_parameters();
   config.layer_scale = true;
   config.register_tokens = 1;
   const VisionTransformer<float> model = vbp_test::random_vit<float>(config, 2);
@@ -212,7 +212,7 @@ TEST_CASE("a model converts to another scalar and back", "[vit][model]") {
 }
 
 TEST_CASE("a block shows its MLP and takes a narrower one", "[vit][model]") {
-  VisionTransformer<float> model = vbp_test::random_vit<float>(small(), 3);
+  VisionTransformer<float> model = vbp_test::random_vit<float>(small_parameters(), 3);
   vbp::VitBlock<float>& block = model.blocks[0];
   const vbp::VitBlock<float> before = block;
   CHECK(&block.fc1_weight() == &block.fc1.weight);
