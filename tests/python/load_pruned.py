@@ -1,4 +1,4 @@
-"""Loads a checkpoint that vbp has written, pruned or not, into timm's VisionTransformer.
+"""Loads a checkpoint that vbp has written, pruned or not, into timm's network of its family.
 
 As a module:
 
@@ -14,14 +14,16 @@ Needs torch, timm and safetensors.
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from timm.layers import Mlp
+from timm.layers import GELUTanh, Mlp
+from timm.models.convnext import ConvNeXt
 from timm.models.deit import VisionTransformerDistilled
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -42,19 +44,27 @@ def read_vbp(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {name: t if t.dtype == torch.float64 else t.float() for name, t in tensors.items()}, metadata
 
 
-def hidden_widths(tensors: Mapping[str, Tensor]) -> list[int]:
-    """Neurons of every block's hidden layer, read from the shapes."""
-    depth = sum(name.endswith(".mlp.fc1.weight") for name in tensors)
-    return [tensors[f"blocks.{i}.mlp.fc1.weight"].shape[0] for i in range(depth)]
+def set_hidden_widths(blocks: Sequence[nn.Module], names: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
+    """Gives each block an MLP of as many hidden neurons as its tensors have."""
+    for block, name in zip(blocks, names, strict=True):
+        width, dim = tensors[f"{name}.mlp.fc1.weight"].shape
+        block.mlp = Mlp(dim, width, act_layer=type(block.mlp.act))
 
 
-def build_vbp(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> VisionTransformer:
+def set_widths_of_stages(stages: Sequence[nn.Module], name: str, tensors: Mapping[str, Tensor]) -> None:
+    """The same for a network whose blocks are called NAME.stage.blocks.block."""
+    for i, stage in enumerate(stages):
+        names = [f"{name}.{i}.blocks.{j}" for j in range(len(stage.blocks))]
+        set_hidden_widths(stage.blocks, names, tensors)
+
+
+def build_vit(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> VisionTransformer:
     """A network of the file's shapes; heads, epsilon, image size, pooling, activation from its header."""
     dim, channels, patch_height, patch_width = tensors["patch_embed.proj.weight"].shape
     distilled = "dist_token" in tensors
     pooling = metadata.get("global_pool", "token")
     epsilon = float(metadata["layer_norm_eps"])
-    widths = hidden_widths(tensors)
+    depth = sum(name.endswith(".mlp.fc1.weight") for name in tensors)
 
     kind = VisionTransformer
     if distilled:
@@ -68,7 +78,7 @@ def build_vbp(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Vis
         num_classes=tensors["head.weight"].shape[0],
         global_pool="avg" if pooling == "avg" else "token",
         embed_dim=dim,
-        depth=len(widths),
+        depth=depth,
         num_heads=int(metadata["num_heads"]),
         qkv_bias="blocks.0.attn.qkv.bias" in tensors,
         init_values=1.0 if "blocks.0.ls1.gamma" in tensors else None,
@@ -79,14 +89,66 @@ def build_vbp(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Vis
         norm_layer=lambda size, **options: nn.LayerNorm(size, eps=epsilon, **options),
         act_layer=metadata.get("activation", "gelu"),
     )
-    for block, width in zip(model.blocks, widths, strict=True):
-        block.mlp = Mlp(dim, width, act_layer=type(block.mlp.act))
+    set_hidden_widths(model.blocks, [f"blocks.{i}" for i in range(depth)], tensors)
     if pooling == "token+mean":
         model.head = nn.Linear(2 * dim, model.num_classes)
-    return model.to(tensors["head.weight"].dtype)
+    return model
 
 
-def load_vbp(path: str | Path) -> VisionTransformer:
+def build_convnext(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ConvNeXt:
+    """The same of a ConvNeXt."""
+    model = ConvNeXt(
+        in_chans=int(metadata["channels"]),
+        num_classes=int(metadata["num_classes"]),
+        patch_size=int(metadata["patch_size"]),
+        depths=json.loads(metadata["depths"]),
+        dims=json.loads(metadata["dims"]),
+        ls_init_value=1.0 if "stages.0.blocks.0.gamma" in tensors else None,
+        norm_eps=float(metadata["layer_norm_eps"]),
+        act_layer=metadata["activation"],
+    )
+    model.head.norm.eps = float(metadata["head_norm_eps"])
+    set_widths_of_stages(model.stages, "stages", tensors)
+    return model
+
+
+def build_swin(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SwinTransformer:
+    """The same of a Swin Transformer."""
+    if metadata["pad_before_shift"] != "false":
+        raise ValueError("timm shifts maps before it fills them up, this network the other way round")
+    epsilon = float(metadata["layer_norm_eps"])
+    model = SwinTransformer(
+        img_size=int(metadata["image_size"]),
+        patch_size=int(metadata["patch_size"]),
+        in_chans=int(metadata["channels"]),
+        num_classes=int(metadata["num_classes"]),
+        embed_dim=json.loads(metadata["dims"])[0],
+        depths=json.loads(metadata["depths"]),
+        num_heads=json.loads(metadata["num_heads"]),
+        window_size=json.loads(metadata["window_size"]),
+        qkv_bias="layers.0.blocks.0.attn.qkv.bias" in tensors,
+        norm_layer=lambda size, **options: nn.LayerNorm(size, eps=epsilon, **options),
+    )
+    model.patch_embed.norm.eps = float(metadata["embed_norm_eps"])
+    if metadata["activation"] == "gelu_tanh":
+        for block in (block for stage in model.layers for block in stage.blocks):
+            block.mlp.act = GELUTanh()
+    set_widths_of_stages(model.layers, "layers", tensors)
+    return model
+
+
+def build_vbp(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> nn.Module:
+    """The file's network with weights that are still timm's random ones."""
+    if "stem.0.weight" in tensors:
+        model = build_convnext(tensors, metadata)
+    elif "patch_embed.norm.weight" in tensors:
+        model = build_swin(tensors, metadata)
+    else:
+        model = build_vit(tensors, metadata)
+    return model.to(next(iter(tensors.values())).dtype)
+
+
+def load_vbp(path: str | Path) -> nn.Module:
     """The network of a file, ready for inference; raises if a tensor is missing, left over or misshapen."""
     tensors, metadata = read_vbp(path)
     model = build_vbp(tensors, metadata)
@@ -111,13 +173,13 @@ def main() -> None:
     args = parser.parse_args()
 
     model = load_vbp(args.model)
-    print("hidden widths:", *(block.mlp.fc1.out_features for block in model.blocks))
+    print("hidden widths:", *(part.fc1.out_features for part in model.modules() if isinstance(part, Mlp)))
     if args.inputs is None:
         return
     inputs = load_file(args.inputs)["inputs"]
     expected = load_file(args.expected or args.inputs)[args.name].double()
     with torch.inference_mode():
-        logits = model(inputs.to(model.head.weight.dtype)).double()
+        logits = model(inputs.to(next(model.parameters()).dtype)).double()
     if logits.shape != expected.shape:
         raise SystemExit(f"logits have the shape {list(logits.shape)}, expected {list(expected.shape)}")
     # Written so that a NaN anywhere fails.

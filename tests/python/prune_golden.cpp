@@ -1,11 +1,12 @@
-/// prune_golden MODEL PRUNED LOGITS: prunes 40 % of a model's hidden neurons, calibrated on random images,
-/// writes it, and writes eight random images with the logits that vbp gets for them.
+/// prune_golden FAMILY MODEL PRUNED LOGITS: prunes 40 % of a model's hidden neurons, calibrated on random
+/// images, writes it, and writes eight random images with the logits that vbp gets for them.
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <iostream>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,18 +22,20 @@ vbp::Matrix<float> random_images(Index count, Index elements, std::uint64_t seed
                                          [&] { return static_cast<float>(random.normal()); });
 }
 
-void run(const char* model, const char* pruned, const char* logits) {
-  vbp::VitCheckpoint checkpoint = vbp::load_vit(model);
-  const vbp::VitConfig& config = checkpoint.model.config;
+/// The checkpoint is what `load` reads, of the family that Inference runs.
+template <class Inference, class Load, class Save>
+void run(Load&& load, Save&& save, char** files) {
+  auto checkpoint = load(files[0]);
+  const auto& config = checkpoint.model.config;
   std::vector<vbp::Statistics<double>> statistics = vbp::hidden_statistics(config);
-  vbp::Inference<float> dense(checkpoint.model);
+  Inference dense(checkpoint.model);
   vbp::observe_hidden<float>(dense, random_images(32, config.image_elements(), 1), statistics);
   vbp::prune(checkpoint.model.blocks, statistics, {.rate = 0.4, .min_width = 2});
   checkpoint.model.update_widths();
-  vbp::save_vit(pruned, checkpoint);
+  save(files[1], checkpoint);
 
   const vbp::Matrix<float> images = random_images(8, config.image_elements(), 2);
-  const vbp::Matrix<float> expected = vbp::Inference<float>(checkpoint.model)(images);
+  const vbp::Matrix<float> expected = Inference(checkpoint.model)(images);
   const auto bytes = [](const vbp::Matrix<float>& matrix) {
     return std::as_bytes(std::span(matrix.data(), static_cast<std::size_t>(matrix.size())));
   };
@@ -42,18 +45,26 @@ void run(const char* model, const char* pruned, const char* logits) {
                {images.rows(), config.channels, config.image_size, config.image_size},
                bytes(images)}});
   writer.add({"logits", {vbp::io::Dtype::F32, {expected.rows(), expected.cols()}, bytes(expected)}});
-  writer.write(logits, {});
+  writer.write(files[2], {});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: prune_golden MODEL PRUNED LOGITS\n";
-    return 1;
-  }
+  const std::string_view family = argc == 5 ? argv[1] : "";
   try {
-    run(argv[1], argv[2], argv[3]);
+    if (family == "vit") {
+      run<vbp::Inference<float>>([](auto* file) { return vbp::load_vit(file); }, vbp::save_vit, argv + 2);
+    } else if (family == "convnext") {
+      run<vbp::ConvNextInference<float>>([](auto* file) { return vbp::load_convnext(file); },
+                                         vbp::save_convnext, argv + 2);
+    } else if (family == "swin") {
+      run<vbp::SwinInference<float>>([](auto* file) { return vbp::load_swin(file); }, vbp::save_swin,
+                                     argv + 2);
+    } else {
+      std::cerr << "usage: prune_golden vit|convnext|swin MODEL PRUNED LOGITS\n";
+      return 1;
+    }
   } catch (const std::exception& error) {
     std::cerr << "prune_golden: " << error.what() << '\n';
     return 1;
