@@ -54,13 +54,17 @@ int main(int argc, char** argv) {
   const std::string_view family = argc == 5 ? argv[1] : "";
   try {
     if (family == "vit") {
-      run<vbp::Inference<float>>([](auto* file) { return vbp::load_vit(file); }, vbp::save_vit, argv + 2);
+      run<vbp::Inference<float>>([](auto* file) { return vbp::load_vit(file); },
+                                 [](auto* file, const auto& checkpoint) { vbp::save_vit(file, checkpoint); },
+                                 argv + 2);
     } else if (family == "convnext") {
-      run<vbp::ConvNextInference<float>>([](auto* file) { return vbp::load_convnext(file); },
-                                         vbp::save_convnext, argv + 2);
+      run<vbp::ConvNextInference<float>>(
+          [](auto* file) { return vbp::load_convnext(file); },
+          [](auto* file, const auto& checkpoint) { vbp::save_convnext(file, checkpoint); }, argv + 2);
     } else if (family == "swin") {
-      run<vbp::SwinInference<float>>([](auto* file) { return vbp::load_swin(file); }, vbp::save_swin,
-                                     argv + 2);
+      run<vbp::SwinInference<float>>(
+          [](auto* file) { return vbp::load_swin(file); },
+          [](auto* file, const auto& checkpoint) { vbp::save_swin(file, checkpoint); }, argv + 2);
     } else {
       std::cerr << "usage: prune_golden vit|convnext|swin MODEL PRUNED LOGITS\n";
       return 1;
