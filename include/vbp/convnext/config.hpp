@@ -44,12 +44,7 @@ struct ConvNextConfig {
   /// Throws ValueError, naming the member, if a value is impossible or contradicts another.
   void validate() const {
     using namespace detail;
-    require_positive(image_size, "image_size");
-    require_positive(patch_size, "patch_size");
-    require_positive(channels, "channels");
-    require_positive(stages(), "the number of stages");
-    require_one_a_stage(dims, "dims", "a stage's width", dims);
-    require_one_a_stage(depths, "depths", "a stage's depth", dims);
+    require_stages(*this);
     require_hidden_widths(hidden_widths, depths);
     if (classes < 0) throw ValueError("classes must not be negative");
     if (stages() > 32 || side(stages() - 1) == 0) {

@@ -45,6 +45,17 @@ inline void require_one_a_stage(const std::vector<Index>& values, const char* na
   for (const Index value : values) require_positive(value, one);
 }
 
+/// Sizes of images and patches, and stages that each have a width and a depth.
+template <class Config>
+void require_stages(const Config& config) {
+  require_positive(config.image_size, "image_size");
+  require_positive(config.patch_size, "patch_size");
+  require_positive(config.channels, "channels");
+  require_positive(config.stages(), "the number of stages");
+  require_one_a_stage(config.dims, "dims", "a stage's width", config.dims);
+  require_one_a_stage(config.depths, "depths", "a stage's depth", config.dims);
+}
+
 /// A hidden width for each block of each stage.
 inline void require_hidden_widths(const std::vector<Index>& widths, const std::vector<Index>& depths) {
   for (const Index width : widths) require_positive(width, "a hidden width");

@@ -71,12 +71,7 @@ struct SwinConfig {
   /// Throws ValueError, naming the member, if a value is impossible or contradicts another.
   void validate() const {
     using namespace detail;
-    require_positive(image_size, "image_size");
-    require_positive(patch_size, "patch_size");
-    require_positive(channels, "channels");
-    require_positive(stages(), "the number of stages");
-    require_one_a_stage(dims, "dims", "a stage's width", dims);
-    require_one_a_stage(depths, "depths", "a stage's depth", dims);
+    require_stages(*this);
     require_one_a_stage(heads, "heads", "a stage's number of heads", dims);
     require_one_a_stage(windows, "windows", "a stage's window", dims);
     for (std::size_t i = 0; i < dims.size(); ++i) {
