@@ -54,6 +54,7 @@
 #include "vbp/model/config.hpp"
 #include "vbp/model/config_file.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/inference.hpp"
 #include "vbp/model/layer_seconds.hpp"
 #include "vbp/model/layers.hpp"
 #include "vbp/model/network.hpp"

@@ -122,8 +122,7 @@ class ConvNextInference : public detail::StageInference<ConvNextInference<T>, Co
     clock_.lap(LayerKind::depthwise);
     detail::normalise(block.norm, config_.epsilon, normal_, stride, rows, normal_, stride, workspace_);
     clock_.lap(LayerKind::norm);
-    this->run_mlp(index, stage, count, block.fc1, block.fc2, detail::data_or_null(block.layer_scale),
-                  observe);
+    this->run_mlp(index, rows, dim, block.fc1, block.fc2, detail::data_or_null(block.layer_scale), observe);
   }
 
   /// The normalised mean of the pixels.

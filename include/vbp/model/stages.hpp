@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "vbp/core/aligned.hpp"
@@ -12,6 +11,7 @@
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/inference.hpp"
 #include "vbp/model/layer_seconds.hpp"
 
 namespace vbp {
@@ -23,24 +23,19 @@ inline std::string stage_name(const std::string& block) {
 
 namespace detail {
 
-/// A network of stages made ready to run: weights packed for the kernels, threads, and one arena that grows
-/// to the largest batch seen and then is not allocated again. It keeps no reference to the model it was made
-/// from. Feature maps are [n * side * side, dim]: channels last, image behind image, row by row. The result
-/// is the same, bit for bit, for any number of threads and in any batch.
+/// A network of stages made ready to run. Feature maps are [n * side * side, dim]: channels last, image
+/// behind image, row by row.
 ///
 /// `Family` is derived from it and has what is its own: transition(stage, count), from the map that leaves a
 /// stage to the one that enters `stage`; run_block(index, stage, count, observe); pool_map(count, features),
 /// from the last map to features; block_bytes(); embedding_epsilon(); and kWidest, the widest layer that
 /// reads a stage's pixels and is no MLP's, in multiples of their width.
 template <class Family, class M>
-class StageInference {
- public:
-  using Scalar = typename M::Scalar;
-  using T = Scalar;
-  using Config = decltype(M::config);
+class StageInference : public ModelInference<Family, M> {
+  using Base = ModelInference<Family, M>;
 
-  const Config& config() const noexcept { return config_; }
-  ThreadPool& pool() noexcept { return workspace_.pool(); }
+ public:
+  using typename Base::T;
 
   /// Bytes that weights, arena and scratch take now.
   Index bytes() const noexcept {
@@ -48,43 +43,6 @@ class StageInference {
     for (const Transition& transition : transitions_) sum += transition.reduction.weight.bytes();
     return sum + static_cast<const Family&>(*this).block_bytes() +
            arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
-  }
-
-  /// Adds the time that each kind of layer takes in run() to `seconds` from now on; null ends it. The
-  /// observer's time counts as fc2's.
-  void record(LayerSeconds* seconds) noexcept { clock_.record(seconds); }
-
-  /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
-  /// normalised already); without a head the pooled features. observe(block, hidden) is called for each block
-  /// in order with the MLP's activations after GELU [n * pixels of its stage, hidden], image by image. Throws
-  /// ShapeError if the images do not fit the model.
-  template <class Observer = NoObserver>
-  Matrix<T> operator()(const MatrixView<T>& images, Observer&& observe = {}) {
-    Matrix<T> logits(images.rows(), config_.outputs());
-    run(images, logits.data(), observe);
-    return logits;
-  }
-
-  /// The same into memory of the caller, [n, outputs()]: allocates nothing once a batch of this size was
-  /// seen.
-  template <class Observer = NoObserver>
-  void run(const MatrixView<T>& images, T* logits, Observer&& observe = {}) {
-    require_images(images, config_.image_elements());
-    const Index count = images.rows();
-    if (count == 0) return;
-    lay_out(count);
-    clock_.start();
-    embed(images);
-    clock_.lap(LayerKind::embedding);
-    for (Index stage = 0, b = 0; stage < config_.stages(); ++stage) {
-      if (stage > 0) {
-        family().transition(stage, count);
-        clock_.lap(LayerKind::downsampling);
-      }
-      for (; b < config_.first_block(stage + 1); ++b) family().run_block(b, stage, count, observe);
-    }
-    finish(count, logits);
-    clock_.lap(LayerKind::head);
   }
 
   /// The feature map that enters the first block, [n * pixels(0), dim(0)], of images as operator() takes
@@ -106,7 +64,10 @@ class StageInference {
   }
 
  protected:
-  using PackedLinear = detail::PackedLinear<T>;
+  friend Base;
+  using Base::arena_, Base::clock_, Base::config_, Base::head_, Base::normal_, Base::pooled_, Base::wide_,
+      Base::workspace_, Base::x_;
+  using typename Base::PackedLinear;
 
   /// What lies between two stages.
   struct Transition {
@@ -114,12 +75,7 @@ class StageInference {
     PackedLinear reduction;
   };
 
-  /// Throws what model.validate() throws.
-  StageInference(const M& model, InferenceOptions options)
-      : config_(model.config), workspace_(options.threads) {
-    model.validate();
-    if (config_.classes > 0) head_ = pack(model.head);
-  }
+  StageInference(const M& model, InferenceOptions options) : Base(model, options) {}
 
   /// The feature map that enters `stage` (1 at least), from the one that leaves the stage before.
   Matrix<T> after_transition(Index stage, const MatrixView<T>& map) {
@@ -129,41 +85,10 @@ class StageInference {
     return feature_map(count, stage);
   }
 
-  /// Adds scale * fc2(activation(fc1(x))) to the map, x being the rows of normal_; a null scale is 1.
-  template <class Observer>
-  void run_mlp(Index index, Index stage, Index count, const PackedLinear& fc1, const PackedLinear& fc2,
-               const T* scale, Observer& observe) {
-    const Index dim = config_.dim(stage);
-    const Index rows = count * config_.pixels(stage);
-    const Index hidden = fc1.weight.out();
-    const Index hidden_stride = row_stride<T>(hidden);
-    multiply(normal_, row_stride<T>(dim), rows, fc1, {.kind = epilogue_of(config_.activation)}, wide_,
-             hidden_stride, workspace_);
-    clock_.lap(LayerKind::fc1);
-    if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
-      using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
-      observe(index, MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
-    }
-    multiply(wide_, hidden_stride, rows, fc2,
-             {.kind = kernels::EpilogueKind::scaled_residual,
-              .scale = scale,
-              .residual = x_,
-              .residual_stride = dim},
-             x_, dim, workspace_);
-    clock_.lap(LayerKind::fc2);
-  }
-
-  Config config_;
-  kernels::Workspace<T> workspace_;
   PackedLinear embedding_;
   LayerNorm<T> embedding_norm_;
   std::vector<Transition> transitions_;  ///< before each stage but the first
   LayerNorm<T> norm_;                    ///< the last one
-  T* x_ = nullptr;                       ///< the feature map
-  T* normal_ = nullptr;                  ///< its normalised copy, row_stride apart
-  T* wide_ = nullptr;                    ///< the widest intermediate
-  T* pooled_ = nullptr;                  ///< [n, the last dim]
-  LayerClock clock_;
 
  private:
   Family& family() noexcept { return static_cast<Family&>(*this); }
@@ -220,6 +145,17 @@ class StageInference {
     normalise(embedding_norm_, family().embedding_epsilon(), x_, dim, rows, x_, dim, workspace_);
   }
 
+  template <class Observer>
+  void run_blocks(Index count, Observer& observe) {
+    for (Index stage = 0, b = 0; stage < config_.stages(); ++stage) {
+      if (stage > 0) {
+        family().transition(stage, count);
+        clock_.lap(LayerKind::downsampling);
+      }
+      for (; b < config_.first_block(stage + 1); ++b) family().run_block(b, stage, count, observe);
+    }
+  }
+
   /// From the feature map that leaves the last block to the logits.
   void finish(Index count, T* logits) {
     T* const features = config_.classes > 0 ? pooled_ : logits;
@@ -228,9 +164,6 @@ class StageInference {
       multiply(pooled_, config_.dims.back(), count, head_, {}, logits, config_.classes, workspace_);
     }
   }
-
-  PackedLinear head_;
-  AlignedBuffer<T> arena_;
 };
 
 }  // namespace detail

@@ -138,7 +138,7 @@ class SwinInference : public detail::StageInference<SwinInference<T>, SwinTransf
     clock_.lap(LayerKind::projection);
     detail::normalise(block.norm2, config_.epsilon, x_, dim, rows, normal_, stride, workspace_);
     clock_.lap(LayerKind::norm);
-    this->run_mlp(index, stage, count, block.fc1, block.fc2, nullptr, observe);
+    this->run_mlp(index, rows, dim, block.fc1, block.fc2, nullptr, observe);
   }
 
   /// The mean of the normalised pixels.

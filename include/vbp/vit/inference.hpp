@@ -4,31 +4,28 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
-#include <type_traits>
 #include <vector>
 
-#include "vbp/core/aligned.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/gemm.hpp"
-#include "vbp/kernels/workspace.hpp"
 #include "vbp/model/execution.hpp"
+#include "vbp/model/inference.hpp"
 #include "vbp/model/layer_seconds.hpp"
 #include "vbp/vit/model.hpp"
 
 namespace vbp {
 
-/// A model made ready to run: weights packed for the kernels, threads, and one arena that grows to the
-/// largest batch seen and then is not allocated again. It keeps no reference to the model it was made from.
-/// The result is the same, bit for bit, for any number of threads.
+/// A Vision Transformer made ready to run: see detail::ModelInference, which has what it does.
 template <class T>
-class Inference {
+class Inference : public detail::ModelInference<Inference<T>, VisionTransformer<T>> {
+  using Base = detail::ModelInference<Inference<T>, VisionTransformer<T>>;
+
  public:
   /// Throws what model.validate() throws.
   explicit Inference(const VisionTransformer<T>& model, InferenceOptions options = {})
-      : config_(model.config), workspace_(options.threads) {
-    model.validate();
+      : Base(model, options) {
     patch_embed_ = detail::pack(model.patch_embed);
     assemble_tokens(model);
     for (const VitBlock<T>& block : model.blocks) {
@@ -37,14 +34,10 @@ class Inference {
     }
     norm_ = model.norm;
     fc_norm_ = model.fc_norm;
-    if (config_.classes > 0) {
-      head_ = detail::pack(model.head);
-      if (config_.distillation_token) head_distillation_ = detail::pack(model.head_distillation);
+    if (config_.classes > 0 && config_.distillation_token) {
+      head_distillation_ = detail::pack(model.head_distillation);
     }
   }
-
-  const VitConfig& config() const noexcept { return config_; }
-  ThreadPool& pool() noexcept { return workspace_.pool(); }
 
   /// Bytes that weights, arena and scratch take now.
   Index bytes() const noexcept {
@@ -54,65 +47,6 @@ class Inference {
              block.fc2.weight.bytes();
     }
     return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
-  }
-
-  /// Adds the time that each kind of layer takes in run() to `seconds` from now on; null ends it. The
-  /// observer's time counts as fc2's.
-  void record(LayerSeconds* seconds) noexcept { clock_.record(seconds); }
-
-  /// Logits [n, classes] of images [n, channels * size * size] (a row runs channel, row, column, and is
-  /// normalised already). With a distillation token the mean of both heads; without a head the pooled
-  /// features. observe(block, hidden) is called for each block in order with the MLP's activations after GELU
-  /// [n * tokens, hidden], image by image. Throws ShapeError if the images do not fit the model.
-  template <class Observer = NoObserver>
-  Matrix<T> operator()(const MatrixView<T>& images, Observer&& observe = {}) {
-    Matrix<T> logits(images.rows(), config_.outputs());
-    run(images, logits.data(), observe);
-    return logits;
-  }
-
-  /// The same into memory of the caller, [n, outputs()]: allocates nothing once a batch of this size was
-  /// seen.
-  template <class Observer = NoObserver>
-  void run(const MatrixView<T>& images, T* logits, Observer&& observe = {}) {
-    detail::require_images(images, config_.image_elements());
-    const Index count = images.rows();
-    if (count == 0) return;
-    const Index rows = count * config_.tokens();
-    const Index dim = config_.dim;
-    const Index stride = detail::row_stride<T>(dim);
-    lay_out(count);
-    clock_.start();
-    embed(images);
-    clock_.lap(LayerKind::embedding);
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      const Block& block = blocks_[i];
-      normalise(block.norm1, x_, rows, normal_, stride);
-      clock_.lap(LayerKind::norm);
-      multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
-      clock_.lap(LayerKind::qkv);
-      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
-                         workspace_);
-      clock_.lap(LayerKind::attention);
-      multiply(normal_, stride, rows, block.proj, residual(block.layer_scale1), x_, dim);
-      clock_.lap(LayerKind::projection);
-      normalise(block.norm2, x_, rows, normal_, stride);
-      clock_.lap(LayerKind::norm);
-      const Index hidden = block.fc1.weight.out();
-      const Index hidden_stride = detail::row_stride<T>(hidden);
-      multiply(normal_, stride, rows, block.fc1, {.kind = detail::epilogue_of(config_.activation)}, wide_,
-               hidden_stride);
-      clock_.lap(LayerKind::fc1);
-      if constexpr (!std::is_same_v<std::remove_cvref_t<Observer>, NoObserver>) {
-        using Rows = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
-        observe(static_cast<Index>(i),
-                MatrixView<T>(Rows(wide_, rows, hidden, Eigen::OuterStride<>(hidden_stride))));
-      }
-      multiply(wide_, hidden_stride, rows, block.fc2, residual(block.layer_scale2), x_, dim);
-      clock_.lap(LayerKind::fc2);
-    }
-    finish(count, logits);
-    clock_.lap(LayerKind::head);
   }
 
   /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
@@ -141,7 +75,11 @@ class Inference {
   }
 
  private:
-  using PackedLinear = detail::PackedLinear<T>;
+  friend Base;
+  using Base::arena_, Base::clock_, Base::config_, Base::head_, Base::normal_, Base::pooled_, Base::wide_,
+      Base::workspace_, Base::x_;
+  using typename Base::PackedLinear;
+
   struct Block {
     LayerNorm<T> norm1;
     PackedLinear qkv, proj;
@@ -183,13 +121,6 @@ class Inference {
     pooled_ = wide_ + aligned_elements(rows * widest);
   }
 
-  kernels::Epilogue<T> residual(const Vector<T>& scale) const noexcept {
-    return {.kind = kernels::EpilogueKind::scaled_residual,
-            .scale = detail::data_or_null(scale),
-            .residual = x_,
-            .residual_stride = config_.dim};
-  }
-
   void multiply(const T* a, Index a_stride, Index rows, const PackedLinear& layer,
                 kernels::Epilogue<T> epilogue, T* c, Index c_stride) {
     detail::multiply(a, a_stride, rows, layer, epilogue, c, c_stride, workspace_);
@@ -216,6 +147,34 @@ class Inference {
                 .residual = start_.data() + prefix,
                 .residual_stride = dim},
                to + prefix, dim);
+    }
+  }
+
+  template <class Observer>
+  void run_blocks(Index count, Observer& observe) {
+    const Index rows = count * config_.tokens();
+    const Index dim = config_.dim;
+    const Index stride = detail::row_stride<T>(dim);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const Block& block = blocks_[i];
+      normalise(block.norm1, x_, rows, normal_, stride);
+      clock_.lap(LayerKind::norm);
+      multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
+      clock_.lap(LayerKind::qkv);
+      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
+                         workspace_);
+      clock_.lap(LayerKind::attention);
+      multiply(normal_, stride, rows, block.proj,
+               {.kind = kernels::EpilogueKind::scaled_residual,
+                .scale = detail::data_or_null(block.layer_scale1),
+                .residual = x_,
+                .residual_stride = dim},
+               x_, dim);
+      clock_.lap(LayerKind::projection);
+      normalise(block.norm2, x_, rows, normal_, stride);
+      clock_.lap(LayerKind::norm);
+      this->run_mlp(static_cast<Index>(i), rows, dim, block.fc1, block.fc2,
+                    detail::data_or_null(block.layer_scale2), observe);
     }
   }
 
@@ -259,19 +218,11 @@ class Inference {
     if (config_.fc_norm) normalise(fc_norm_, pooled_, count, pooled_, fc_norm_.weight.size());
   }
 
-  VitConfig config_;
-  kernels::Workspace<T> workspace_;
   PackedLinear patch_embed_;
   Matrix<T> start_;
   std::vector<Block> blocks_;
   LayerNorm<T> norm_, fc_norm_;
-  PackedLinear head_, head_distillation_;
-  AlignedBuffer<T> arena_;
-  T* x_ = nullptr;
-  T* normal_ = nullptr;
-  T* wide_ = nullptr;
-  T* pooled_ = nullptr;
-  detail::LayerClock clock_;
+  PackedLinear head_distillation_;
 };
 
 }  // namespace vbp
