@@ -17,7 +17,8 @@ namespace vbp::detail {
 /// The result is the same, bit for bit, for any number of threads and in any batch.
 ///
 /// `Family` is derived from it and has lay_out(count), which divides the arena for a batch; embed(images),
-/// which fills x_; run_blocks(count, observe); and finish(count, logits), from the last block's x_.
+/// which fills x_; stream(count), what x_ is then as a matrix; run_blocks(count, observe); and finish(count,
+/// logits), from the last block's x_.
 template <class Family, class M>
 class ModelInference {
  public:
@@ -51,14 +52,23 @@ class ModelInference {
     require_images(images, config_.image_elements());
     const Index count = images.rows();
     if (count == 0) return;
-    Family& family = static_cast<Family&>(*this);
-    family.lay_out(count);
+    family().lay_out(count);
     clock_.start();
-    family.embed(images);
+    family().embed(images);
     clock_.lap(LayerKind::embedding);
-    family.run_blocks(count, observe);
-    family.finish(count, logits);
+    family().run_blocks(count, observe);
+    family().finish(count, logits);
     clock_.lap(LayerKind::head);
+  }
+
+  /// What enters the first block, [n * tokens or pixels, dim], of images as operator() takes them.
+  Matrix<T> embedded(const MatrixView<T>& images) {
+    require_images(images, config_.image_elements());
+    if (images.rows() > 0) {
+      family().lay_out(images.rows());
+      family().embed(images);
+    }
+    return family().stream(images.rows());
   }
 
  protected:
@@ -92,6 +102,8 @@ class ModelInference {
              x_, dim, workspace_);
     clock_.lap(LayerKind::fc2);
   }
+
+  Family& family() noexcept { return static_cast<Family&>(*this); }
 
   Config config_;
   kernels::Workspace<T> workspace_;

@@ -45,16 +45,6 @@ class StageInference : public ModelInference<Family, M> {
            arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
-  /// The feature map that enters the first block, [n * pixels(0), dim(0)], of images as operator() takes
-  /// them.
-  Matrix<T> embedded(const MatrixView<T>& images) {
-    require_images(images, config_.image_elements());
-    if (images.rows() == 0) return Matrix<T>(0, config_.dim(0));
-    lay_out(images.rows());
-    embed(images);
-    return feature_map(images.rows(), 0);
-  }
-
   /// What operator() returns, from the feature map that leaves the last block.
   Matrix<T> outputs_of(const MatrixView<T>& map) {
     const Index count = take(map, config_.stages() - 1);
@@ -65,8 +55,8 @@ class StageInference : public ModelInference<Family, M> {
 
  protected:
   friend Base;
-  using Base::arena_, Base::clock_, Base::config_, Base::head_, Base::normal_, Base::pooled_, Base::wide_,
-      Base::workspace_, Base::x_;
+  using Base::arena_, Base::clock_, Base::config_, Base::family, Base::head_, Base::normal_, Base::pooled_,
+      Base::wide_, Base::workspace_, Base::x_;
   using typename Base::PackedLinear;
 
   /// What lies between two stages.
@@ -91,8 +81,6 @@ class StageInference : public ModelInference<Family, M> {
   LayerNorm<T> norm_;                    ///< the last one
 
  private:
-  Family& family() noexcept { return static_cast<Family&>(*this); }
-
   /// Divides the arena.
   void lay_out(Index count) {
     Index map = 0, normal = 0;
@@ -114,6 +102,8 @@ class StageInference : public ModelInference<Family, M> {
     wide_ = normal_ + aligned_elements(count * normal);
     pooled_ = wide_ + aligned_elements(count * wide);
   }
+
+  Eigen::Map<Matrix<T>> stream(Index count) { return feature_map(count, 0); }
 
   Eigen::Map<Matrix<T>> feature_map(Index count, Index stage) {
     return {x_, count * config_.pixels(stage), config_.dim(stage)};

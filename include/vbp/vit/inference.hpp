@@ -49,27 +49,18 @@ class Inference : public detail::ModelInference<Inference<T>, VisionTransformer<
     return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
-  /// The residual stream that enters the first block, [n * tokens, dim], of images as operator() takes them.
-  Matrix<T> embedded(const MatrixView<T>& images) {
-    detail::require_images(images, config_.image_elements());
-    if (images.rows() == 0) return Matrix<T>(0, config_.dim);
-    lay_out(images.rows());
-    embed(images);
-    return Eigen::Map<const Matrix<T>>(x_, images.rows() * config_.tokens(), config_.dim);
-  }
-
   /// What operator() returns, from the residual stream [n * tokens, dim] that leaves the last block.
-  Matrix<T> outputs_of(const MatrixView<T>& stream) {
-    if (stream.cols() != config_.dim || stream.rows() % config_.tokens() != 0) {
-      throw ShapeError("a stream of [" + std::to_string(stream.rows()) + ", " +
-                       std::to_string(stream.cols()) + "] for a model of " +
-                       std::to_string(config_.tokens()) + " tokens of width " + std::to_string(config_.dim));
+  Matrix<T> outputs_of(const MatrixView<T>& last) {
+    if (last.cols() != config_.dim || last.rows() % config_.tokens() != 0) {
+      throw ShapeError("a stream of [" + std::to_string(last.rows()) + ", " + std::to_string(last.cols()) +
+                       "] for a model of " + std::to_string(config_.tokens()) + " tokens of width " +
+                       std::to_string(config_.dim));
     }
-    const Index count = stream.rows() / config_.tokens();
+    const Index count = last.rows() / config_.tokens();
     Matrix<T> logits(count, config_.outputs());
     if (count == 0) return logits;
     lay_out(count);
-    Eigen::Map<Matrix<T>>(x_, stream.rows(), config_.dim) = stream;
+    stream(count) = last;
     finish(count, logits.data());
     return logits;
   }
@@ -104,6 +95,9 @@ class Inference : public detail::ModelInference<Inference<T>, VisionTransformer<
       start_.bottomRows(config_.tokens() - prefix) += model.positions;
     }
   }
+
+  /// The residual stream of a batch, [n * tokens, dim].
+  Eigen::Map<Matrix<T>> stream(Index count) { return {x_, count * config_.tokens(), config_.dim}; }
 
   /// Divides the arena: the residual stream, its normalised copy, the widest intermediate, pooled features.
   void lay_out(Index count) {
