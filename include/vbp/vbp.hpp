@@ -63,6 +63,7 @@
 #include "vbp/model/stages.hpp"
 #include "vbp/model/tensor_names.hpp"
 #include "vbp/prune/budget.hpp"
+#include "vbp/prune/cholesky.hpp"
 #include "vbp/prune/cost.hpp"
 #include "vbp/prune/criteria.hpp"
 #include "vbp/prune/fold.hpp"

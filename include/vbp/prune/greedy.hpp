@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include <Eigen/Cholesky>
-
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/kernels/workspace.hpp"
+#include "vbp/prune/cholesky.hpp"
 #include "vbp/prune/ranking.hpp"
 #include "vbp/prune/refit.hpp"
 
@@ -81,15 +81,12 @@ class Elimination {
   static constexpr Index kBlock = 64;
 
   void invert() {
-    const Matrix<double> left = gather(shrunk_, left_, left_);
-    const Eigen::LLT<Eigen::MatrixXd> factor(left);
-    if (factor.info() != Eigen::Success) {
-      throw ValueError("the covariance is singular; raise lambda");
-    }
-    inverse_ = factor.solve(Eigen::MatrixXd::Identity(size(), size()));
+    Cholesky factor(gather(shrunk_, left_, left_), workspace_);
+    if (!factor.definite()) throw ValueError("the covariance is singular; raise lambda");
+    inverse_ = factor.solve(Matrix<double>::Identity(size(), size()));
     Matrix<double> rows(size(), shrunk_.cols());
     for (Index i = 0; i < size(); ++i) rows.row(i) = shrunk_.row(left_[static_cast<std::size_t>(i)]);
-    weights_ = factor.solve(Eigen::MatrixXd(rows * weight_.transpose()));
+    weights_ = factor.solve(weight_ * rows.transpose()).transpose();
   }
 
   void compact(const Eigen::MatrixXd& u, const Eigen::MatrixXd& v, const std::vector<bool>& gone) {
@@ -124,6 +121,7 @@ class Elimination {
   const Matrix<double>& shrunk_;
   const Matrix<double>& weight_;
   double drift_;
+  kernels::Workspace<double> workspace_{1};
   std::vector<Index> left_;
   Eigen::MatrixXd inverse_;
   Eigen::MatrixXd weights_;  ///< [left, out]
@@ -134,7 +132,7 @@ class Elimination {
 /// Backward elimination of all neurons of a block: each step removes the j with the least ||w_j||^2 /
 /// [C_SS^-1]_jj, w_j its refitted column, which is what the expected squared output error rises by when the
 /// others are refitted (Hassibi and Stork 1993, for columns). covariance [hidden, hidden], weight [out,
-/// hidden], its rows scaled as the errors of the outputs count. Time is of the order hidden^3, memory 3
+/// hidden], its rows scaled as the errors of the outputs count. Time is of the order hidden^3, memory 4
 /// hidden^2 doubles. Throws ShapeError or ValueError.
 inline Ranking backward_elimination(Matrix<double> covariance, const Matrix<double>& weight,
                                     const GreedyOptions& options = {}) {

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include <Eigen/Cholesky>
-
 #include "vbp/core/concepts.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/kernels/workspace.hpp"
+#include "vbp/prune/cholesky.hpp"
 #include "vbp/prune/fold.hpp"
 #include "vbp/prune/plan.hpp"
 #include "vbp/prune/pruner.hpp"
@@ -33,12 +33,13 @@ struct LinearFit {
 
 /// The V that minimises tr(V F V^T) - 2 tr(V X^T) + lambda t ||V - V0||^2, with t the mean diagonal of F:
 /// ridge regression of targets on features, shrunk towards V0. F [k, k] is the covariance of the features
-/// (its lower triangle is read), X [out, k] that of targets and features, V0 [out, k] the centre. Solved by a
+/// (its upper triangle is read), X [out, k] that of targets and features, V0 [out, k] the centre. Solved by a
 /// Cholesky decomposition of F + lambda t I; features that do not vary at all keep the centre. Throws
 /// ShapeError, and ValueError for a negative lambda, values that are not finite, and a singular F with lambda
 /// 0.
 inline Matrix<double> ridge(const MatrixView<double>& features, const MatrixView<double>& cross,
-                            const MatrixView<double>& centre, double lambda) {
+                            const MatrixView<double>& centre, double lambda,
+                            kernels::Workspace<double>& workspace) {
   const Index k = features.rows();
   if (features.cols() != k || cross.cols() != k || centre.cols() != k || cross.rows() != centre.rows()) {
     throw ShapeError("a ridge regression on " + std::to_string(k) + " features does not fit a cross " +
@@ -54,16 +55,21 @@ inline Matrix<double> ridge(const MatrixView<double>& features, const MatrixView
   }
   const double scale = k > 0 ? features.trace() / static_cast<double>(k) : 0.0;
   if (!(scale > 0.0)) return centre;
-  Eigen::MatrixXd shrunk = features;
+  Matrix<double> shrunk = features;
   shrunk.diagonal().array() += lambda * scale;
-  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factor(shrunk);
-  if (factor.info() != Eigen::Success) {
+  Cholesky factor(std::move(shrunk), workspace);
+  if (!factor.definite()) {
     throw ValueError("the covariance of the kept features is singular; a larger lambda than " +
                      std::to_string(lambda) + " is needed");
   }
-  Eigen::MatrixXd solution = (cross + lambda * scale * centre).transpose();
-  factor.solveInPlace(solution);
-  return solution.transpose();
+  return factor.solve(cross + lambda * scale * centre);
+}
+
+/// The same on the calling thread alone.
+inline Matrix<double> ridge(const MatrixView<double>& features, const MatrixView<double>& cross,
+                            const MatrixView<double>& centre, double lambda) {
+  kernels::Workspace<double> caller(1);
+  return ridge(features, cross, centre, lambda, caller);
 }
 
 /// Options of the closed-form refit of one block.

@@ -8,6 +8,8 @@
 
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/kernels/gemm.hpp"
+#include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/refit.hpp"
 #include "vbp/stats/covariance.hpp"
 
@@ -34,15 +36,14 @@ class FoldedRegression {
   };
 
   /// The ridge regression around `centre` whose shrinkage does best on the samples held out, computed on all.
-  Fit solve(const Matrix<double>& centre, const std::vector<double>& shrinkages, ThreadPool& pool) const {
+  Fit solve(const Matrix<double>& centre, const std::vector<double>& shrinkages,
+            kernels::Workspace<double>& workspace) const {
     Fit best{.shrinkage = shrinkages.front()};
     if (held_out_.count() > 0 && fitted_.count() > 1) {
       const Moments fitted(fitted_, features_), unseen(held_out_, features_);
-      std::vector<double> errors(shrinkages.size());
-      pool.parallel_for(static_cast<Index>(shrinkages.size()), [&](Index i) {
-        const auto which = static_cast<std::size_t>(i);
-        errors[which] = unseen.error(fitted.solve(centre, shrinkages[which]));
-      });
+      std::vector<double> errors;
+      for (const double shrinkage : shrinkages)
+        errors.push_back(unseen.error(fitted.solve(centre, shrinkage, workspace), workspace));
       const auto least = std::min_element(errors.begin(), errors.end());
       best.held_out = *least;
       best.shrinkage = shrinkages[static_cast<std::size_t>(least - errors.begin())];
@@ -50,10 +51,10 @@ class FoldedRegression {
     Covariance<float> all = fitted_;
     all.merge(held_out_);
     const Moments moments(all, features_);
-    best.layer = moments.solve(centre, best.shrinkage);
+    best.layer = moments.solve(centre, best.shrinkage, workspace);
     const double unit = moments.target_variance > 0.0 ? moments.target_variance : 1.0;
-    best.error = moments.error(best.layer) / unit;
-    best.centre_error = moments.error({centre, moments.bias(centre)}) / unit;
+    best.error = moments.error(best.layer, workspace) / unit;
+    best.centre_error = moments.error({centre, moments.bias(centre)}, workspace) / unit;
     return best;
   }
 
@@ -76,15 +77,20 @@ class FoldedRegression {
 
     Vector<double> bias(const Matrix<double>& weight) const { return target_mean - weight * feature_mean; }
 
-    LinearFit solve(const Matrix<double>& centre, double shrinkage) const {
-      LinearFit fit{ridge(features, cross, centre, shrinkage), {}};
+    LinearFit solve(const Matrix<double>& centre, double shrinkage,
+                    kernels::Workspace<double>& workspace) const {
+      LinearFit fit{ridge(features, cross, centre, shrinkage, workspace), {}};
       fit.bias = bias(fit.weight);
       return fit;
     }
 
-    double error(const LinearFit& fit) const {
+    double error(const LinearFit& fit, kernels::Workspace<double>& workspace) const {
+      Matrix<double> product(fit.weight.rows(), fit.weight.cols());
+      kernels::gemm<double>(fit.weight.data(), fit.weight.cols(), fit.weight.rows(),
+                            kernels::PackedWeight<double>(features), {}, product.data(), product.cols(),
+                            workspace);
       const double fluctuation = target_variance - 2.0 * fit.weight.cwiseProduct(cross).sum() +
-                                 (fit.weight * features).cwiseProduct(fit.weight).sum();
+                                 product.cwiseProduct(fit.weight).sum();
       return fluctuation + (bias(fit.weight) - fit.bias).squaredNorm();
     }
   };

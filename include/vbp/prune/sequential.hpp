@@ -35,6 +35,8 @@ struct SequentialOptions {
   bool inputs = true;
   /// Gauss-Newton steps on W1 of each pruned block, at most; each must lower the error on held-out samples.
   int first_layer_steps = 3;
+  /// Their matrix and length are estimated from one row in so many; see FirstLayerStep.
+  Index thinning = 4;
   /// Shrinkages that held-out samples choose from, in units of the features' mean variance.
   std::vector<double> shrinkages = {1e-3, 1e-2, 1e-1, 1.0};
   /// Of the per-block solution that second layers are shrunk towards; see RefitOptions.
@@ -82,8 +84,8 @@ class SequentialRefit {
   SequentialRefit(N& dense, N& pruned, SequentialOptions options = {})
       : dense_(dense), pruned_(pruned), options_(std::move(options)) {
     if (options_.shrinkages.empty()) throw ValueError("the sequential refit needs a shrinkage");
-    if (options_.batch < 1 || options_.held_out < 0 || options_.held_out == 1) {
-      throw ValueError("the sequential refit needs a positive batch, and cannot hold out every sample");
+    if (options_.batch < 1 || options_.thinning < 1 || options_.held_out < 0 || options_.held_out == 1) {
+      throw ValueError("the sequential refit needs a positive batch and thinning, and samples to fit");
     }
   }
 
@@ -110,7 +112,7 @@ class SequentialRefit {
           const Matrix<double> weight = pruned_.weight(step, last_layer(step)).template cast<double>();
           const Vector<double> bias = Vector<float>(pruned_.bias(step, last_layer(step))).cast<double>();
           move_dense(step);
-          set_last(step, regress(step).solve(scaled(step, weight), options_.shrinkages, pool()),
+          set_last(step, regress(step).solve(scaled(step, weight), options_.shrinkages, solver_),
                    {weight, bias}, entry);
         } else {
           if (entry.kind == StepKind::branch && options_.inputs) align_inputs(step);
@@ -205,7 +207,7 @@ class SequentialRefit {
       joint_ << a_, b_;
       regression.observe(joint_, held_out, pool());
     });
-    const auto fit = regression.solve(Matrix<double>::Identity(width, width), options_.shrinkages, pool());
+    const auto fit = regression.solve(Matrix<double>::Identity(width, width), options_.shrinkages, solver_);
     const Matrix<double> weight = pruned_.weight(step, 0).template cast<double>();
     const Vector<double> bias = Vector<float>(pruned_.bias(step, 0)).cast<double>();
     pruned_.set_layer(step, 0, weight * fit.layer.weight, bias + weight * fit.layer.bias);
@@ -269,7 +271,7 @@ class SequentialRefit {
     diverged_ = true;
     pruned_.set_layer(step, 1, centre.weight, centre.bias);
     const Matrix<double> scaled_centre = scaled(step, centre.weight);
-    auto fit = regress(step).solve(scaled_centre, options_.shrinkages, pool());
+    auto fit = regress(step).solve(scaled_centre, options_.shrinkages, solver_);
     entry.first_layer_steps = fit_first_layer(step, scaled_centre, fit);
     set_last(step, fit, centre, entry);
   }
@@ -281,24 +283,22 @@ class SequentialRefit {
     for (; taken < options_.first_layer_steps; ++taken) {
       const Matrix<double> weight = pruned_.weight(step, 0).template cast<double>();
       const Vector<double> bias = Vector<float>(pruned_.bias(step, 0)).cast<double>();
-      FirstLayerStep gauss_newton(weight, bias, fit.layer);
-      const auto batch = [&](Index first, Index rows) -> FirstLayerBatch {
-        pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
-        b_ = dense_stream_.middleRows(first, rows) - pruned_stream_.middleRows(first, rows);
-        return {a_, b_};
-      };
+      FirstLayerStep gauss_newton(weight, bias, fit.layer, options_.thinning);
       const auto activate = [&](float* values, Index count) { pruned_.activate(step, values, count); };
       auto& workspace = dense_.workspace();
       for_each_batch(step, false, [&](Index first, Index rows, bool) {
-        gauss_newton.add_gradient(batch(first, rows), activate, workspace);
+        pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
+        b_ = dense_stream_.middleRows(first, rows) - pruned_stream_.middleRows(first, rows);
+        gauss_newton.add_gradient({a_, b_}, activate, workspace);
       });
-      gauss_newton.solve();
+      gauss_newton.solve(solver_);
       for_each_batch(step, false, [&](Index first, Index rows, bool) {
-        gauss_newton.add_curvature(batch(first, rows), activate, workspace);
+        pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
+        gauss_newton.add_curvature(a_, activate, workspace);
       });
       const LinearFit moved = gauss_newton.step();
       pruned_.set_layer(step, 0, moved.weight, moved.bias);
-      auto next = regress(step).solve(scaled_centre, options_.shrinkages, pool());
+      auto next = regress(step).solve(scaled_centre, options_.shrinkages, solver_);
       next.centre_error = fit.centre_error;
       const bool better = fitted_ < samples_ ? next.held_out < fit.held_out : next.error < fit.error;
       if (!better) {
@@ -318,6 +318,7 @@ class SequentialRefit {
   /// There is one stream until the first block is cut.
   Stream dense_stream_, pruned_stream_;
   Matrix<float> a_, b_, c_, joint_;
+  kernels::Workspace<double> solver_{pool().size()};  ///< that regressions are solved on
 };
 
 }  // namespace vbp
