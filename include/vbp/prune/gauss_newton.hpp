@@ -117,7 +117,7 @@ class FirstLayerStep {
   static constexpr double kDamping = 1e-2;
 
   /// One row in thinning_.
-  auto thinned(const MatrixView<float>& rows) const {
+  MatrixView<float> thinned(const MatrixView<float>& rows) const {
     using Stride = Eigen::OuterStride<>;
     return Eigen::Map<const Matrix<float>, 0, Stride>(rows.data(), (rows.rows() + thinning_ - 1) / thinning_,
                                                       rows.cols(), Stride(thinning_ * rows.outerStride()));
