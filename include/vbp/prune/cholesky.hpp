@@ -26,7 +26,7 @@ class Cholesky {
     // Products are added by their kernel, so that what is left of A is kept as its negative.
     factor_ = -factor_;
     const Vector<double> zero = Vector<double>::Zero(n);
-    for (Index first = 0; first < n && definite_; first += kBlock) {
+    for (Index first = 0; first < n; first += kBlock) {
       const Index count = std::min(kBlock, n - first), next = first + count, rest = n - next;
       definite_ = invert_triangle(first, count);
       if (!definite_ || rest == 0) break;

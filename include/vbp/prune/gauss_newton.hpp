@@ -16,12 +16,6 @@
 
 namespace vbp {
 
-/// Inputs [rows, in] of the first layer and targets [rows, out] of the second.
-struct FirstLayerBatch {
-  const Matrix<float>& inputs;
-  const Matrix<float>& targets;
-};
-
 /// Call add_gradient for all batches, solve, add_curvature for all batches again, then step.
 ///
 /// The Gauss-Newton matrix is approximated by the Kronecker product (E[s s^T] o V^T V) x E[x x^T], s = f'(u),
@@ -46,24 +40,26 @@ class FirstLayerStep {
         inputs_(weight.cols()),
         slopes_(weight.rows()) {}
 
-  /// activate(values, count) applies f in place.
+  /// Inputs [rows, in] of the first layer and targets [rows, out] of the second; activate(values, count)
+  /// applies f in place.
   template <class Activate>
-  void add_gradient(const FirstLayerBatch& batch, Activate&& activate, kernels::Workspace<float>& workspace) {
-    const Index rows = batch.inputs.rows(), hidden = weight_.rows(), in = weight_.cols();
-    find_slopes(batch.inputs, activate, workspace);
+  void add_gradient(const Matrix<float>& inputs, const Matrix<float>& targets, Activate&& activate,
+                    kernels::Workspace<float>& workspace) {
+    const Index rows = inputs.rows(), hidden = weight_.rows(), in = weight_.cols();
+    find_slopes(inputs, activate, workspace);
     workspace.pool().parallel_for(rows, [&](Index i) { activate(hidden_.row(i).data(), hidden); });
     multiply(hidden_, packed_second_, second_bias_.data(), residual_, workspace);
-    residual_ = batch.targets - residual_;
+    residual_ = targets - residual_;
     multiply(residual_, packed_back_, nullptr, back_, workspace);
     back_.array() *= slope_.array();
     batch_weight_.resize(hidden, in);
     batch_bias_.resize(hidden);
-    products_(back_.data(), hidden, batch.inputs.data(), in, rows, batch_weight_.data(), batch_bias_.data(),
+    products_(back_.data(), hidden, inputs.data(), in, rows, batch_weight_.data(), batch_bias_.data(),
               workspace);
     gradient_.leftCols(in) += batch_weight_.cast<double>();
     gradient_.col(in) += batch_bias_.cast<double>();
     rows_ += rows;
-    inputs_.observe(thinned(batch.inputs), workspace.pool());
+    inputs_.observe(thinned(inputs), workspace.pool());
     slopes_.observe(thinned(slope_), workspace.pool());
   }
 

@@ -289,7 +289,7 @@ class SequentialRefit {
       for_each_batch(step, false, [&](Index first, Index rows, bool) {
         pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
         b_ = dense_stream_.middleRows(first, rows) - pruned_stream_.middleRows(first, rows);
-        gauss_newton.add_gradient({a_, b_}, activate, workspace);
+        gauss_newton.add_gradient(a_, b_, activate, workspace);
       });
       gauss_newton.solve(solver_);
       for_each_batch(step, false, [&](Index first, Index rows, bool) {

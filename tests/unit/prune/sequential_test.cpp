@@ -318,7 +318,7 @@ TEST_CASE("one Gauss-Newton step solves a linear problem, of a part of the rows 
     const auto identity = [](float*, Index) {};
     for (const Index first : {0, 150}) {
       const Matrix<float> part = x.middleRows(first, 150), part_targets = targets.middleRows(first, 150);
-      step.add_gradient({part, part_targets}, identity, workspace);
+      step.add_gradient(part, part_targets, identity, workspace);
     }
     step.solve(solver);
     step.add_curvature(x, identity, workspace);
