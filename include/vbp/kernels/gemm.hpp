@@ -103,9 +103,11 @@ void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight,
   const KernelTable<T>& kernels = weight.kernels();
   workspace.reserve(kernels.gemm_scratch_elements(rows, weight.in()));
   const Index tiles = kernels.gemm_tiles(rows, weight.out(), weight.in());
-  // Equal runs of tiles. A few a thread, so that one that is held up leaves the others little to wait for.
+  // Equal runs of tiles: short, so that a thread that is held up leaves the others little to wait for, but a
+  // million multiply-adds or so, long beside the cost of handing one out.
   const Index threads = workspace.pool().size();
-  const Index tasks = threads == 1 ? 1 : std::min(4 * threads, tiles);
+  const Index work = rows * weight.out() * weight.in() / 1'000'000;
+  const Index tasks = threads == 1 ? 1 : std::min(std::clamp(work, threads, 16 * threads), tiles);
   workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
     kernels.gemm_task(product, task * tiles / tasks, (task + 1) * tiles / tasks, workspace.scratch(worker));
   });

@@ -174,8 +174,8 @@ void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows,
   const Index heads = operands.attention.images * operands.attention.heads;
   const Index blocks = heads * kernels.attention_blocks(tokens);
   const Index threads = workspace.pool().size();
-  // As for attention: equal runs of blocks, but long ones.
-  const Index tasks = std::min(threads * std::clamp<Index>(heads / (2 * threads), 1, 4), blocks);
+  // As for attention: equal runs of blocks, but long ones. There are enough heads for many of these.
+  const Index tasks = std::min(threads * std::clamp<Index>(heads / (2 * threads), 1, 16), blocks);
   workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
     kernels.window_attention_task(operands, task * blocks / tasks, (task + 1) * blocks / tasks,
                                   workspace.scratch(worker));
