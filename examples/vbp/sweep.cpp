@@ -200,9 +200,6 @@ void run(SweepOptions options) {
                     {"preprocessing", dense.preprocessing.to_string()},
                     {"calibration", digest_of(images, calibrated)},
                     {"evaluation", digest_of(evaluation, evaluated)},
-                    {"rates", options.rates},
-                    {"criteria", options.criteria},
-                    {"compensations", options.compensations},
                     {"batch", options.run.batch},
                     {"threads", thread_count(options.run)},
                     {"architecture", vbp::kernels::table<float>().architecture}};
@@ -213,12 +210,14 @@ void run(SweepOptions options) {
   sweep.facts["evaluate"] = options.evaluate;
   sweep.facts["calibration_images"] = images.size();
   sweep.facts["evaluation_images"] = evaluation.size();
-  sweep.facts["combinations"] = trials.size();
-
-  const bool finished = std::all_of(trials.begin(), trials.end(), [&](const Trial& trial) {
-    return sweep.knows(trial.rate, trial.method);
+  const auto missing = std::count_if(trials.begin(), trials.end(), [&](const Trial& trial) {
+    return !sweep.knows(trial.rate, trial.method);
   });
-  if (!finished) {
+  const auto impossible = std::count_if(sweep.gaps.begin(), sweep.gaps.end(),
+                                        [](const SweepGap& gap) { return gap.method != Method{}; });
+  sweep.facts["combinations"] = static_cast<std::ptrdiff_t>(sweep.rows.size()) + impossible + missing;
+
+  if (missing > 0) {
     const CalibrationRun calibration =
         calibrate(dense, std::move(images), options.run,
                   {.covariances = true,

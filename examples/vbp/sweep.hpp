@@ -38,7 +38,7 @@ struct Sweep {
   static const Method reference;
 
   Json facts;     ///< what stands in the report before the rows
-  Json settings;  ///< all that the rows depend on
+  Json settings;  ///< all that a row depends on beside its rate and method
   std::vector<SweepRow> rows;
   std::vector<SweepGap> gaps;
   Json left_out = {{"failures", Json::array()}, {"duplicates", Json::array()}};  ///< images

@@ -176,6 +176,34 @@ TEST_CASE("an interrupted sweep goes on from its rows and ends as an unbroken on
   CHECK(read_json(at / "whole.json") == whole);
 }
 
+TEST_CASE("a sweep goes on with other rates, criteria and compensations", "[sweep]") {
+  const Sweeping at;
+  REQUIRE(at.run("--rates", "0.5", "--criteria", "variance,random", "--compensations", "none").code == 0);
+  // A row that is there is not found out again: this one would be another.
+  json begun = read_json(at.report);
+  begun["rows"][2]["parameters"] = 7;
+  write_text(at.report, begun.dump());
+  const auto wider = [&](const fs::path& report) {
+    require_tool("sweep", at.model, "--calibrate", at.calibration, "--evaluate", at.data, "--resume",
+                 "--json", report, "--rates", "0.3,0.5", "--criteria", "variance", "--compensations",
+                 "none,mean-shift");
+    return read_json(report);
+  };
+  const json grown = without_times(wider(at.report)), whole = without_times(wider(at / "whole.json"));
+  // Dense, two references, two rates by two compensations; and what only the first run asked for.
+  REQUIRE(whole["rows"].size() == 7);
+  REQUIRE(grown["rows"].size() == 8);
+  CHECK(grown["combinations"] == 8);
+  for (std::size_t i = 0; i < begun["rows"].size(); ++i) {
+    CHECK(grown["rows"][i] == without_times(begun)["rows"][i]);
+  }
+  for (const json& row : whole["rows"]) {
+    json same = row_of(grown, row["rate"], row["criterion"], row["compensation"]);
+    if (same["parameters"] == 7) same["parameters"] = row["parameters"];
+    CHECK(same == row);
+  }
+}
+
 TEST_CASE("a sweep is not continued with other images, models or options", "[sweep]") {
   const Sweeping at;
   REQUIRE(at.run("--rates", "0.5", "--criteria", "variance", "--compensations", "none").code == 0);
@@ -184,9 +212,6 @@ TEST_CASE("a sweep is not continued with other images, models or options", "[swe
     check_refusal(at.run("--resume", options...), 1, {at.report.string(), "\"" + setting + "\"", "--resume"});
     CHECK(snapshot(at.folder.path()) == before);
   };
-  refused("rates", "--rates", "0.4", "--criteria", "variance", "--compensations", "none");
-  refused("criteria", "--rates", "0.5", "--criteria", "random", "--compensations", "none");
-  refused("compensations", "--rates", "0.5", "--criteria", "variance", "--compensations", "refit");
   refused("batch", "--rates", "0.5", "--criteria", "variance", "--compensations", "none", "--batch", "3");
   refused("threads", "--rates", "0.5", "--criteria", "variance", "--compensations", "none", "--threads", "7");
   refused("calibration", "--rates", "0.5", "--criteria", "variance", "--compensations", "none", "--limit",
