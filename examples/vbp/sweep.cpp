@@ -163,15 +163,17 @@ class SweepRun {
 /// there are none.
 std::vector<double> possible(const std::vector<double>& rates, const Model& model, Sweep& sweep) {
   std::vector<double> result;
+  std::string reason;
   for (const double rate : rates) {
     try {
       Budget(budget_of(rate), model).even_plan();
       result.push_back(rate);
     } catch (const vbp::ValueError& error) {
+      if (reason.empty()) reason = error.what();
       if (!sweep.knows(rate, {})) sweep.gaps.push_back({rate, {}, error.what()});
     }
   }
-  if (result.empty()) throw vbp::ValueError(sweep.gaps.front().reason);
+  if (result.empty()) throw vbp::ValueError(reason);
   return result;
 }
 
