@@ -107,6 +107,21 @@ inline T largest_lane(const Batch<Arch, T>& values) noexcept {
                                          [](const auto& a, const auto& b) { return xsimd::max(a, b); });
 }
 
+/// The same values, which stay in a register from here on. Where registers are just enough, GCC 12 reads
+/// memory again at every use instead, and a tile then waits for its loads.
+template <class Arch, class T>
+inline Batch<Arch, T> in_register(const Batch<Arch, T>& values) noexcept {
+  typename Batch<Arch, T>::register_type lanes = values;
+#if defined(__AVX512F__)
+  asm("" : "+v"(lanes));  // any of 32
+#elif defined(__x86_64__)
+  asm("" : "+x"(lanes));
+#elif defined(__aarch64__)
+  asm("" : "+w"(lanes));
+#endif
+  return lanes;
+}
+
 template <std::ptrdiff_t... I, class Function>
 [[gnu::always_inline]] inline void unrolled(std::integer_sequence<std::ptrdiff_t, I...>,
                                             Function&& function) noexcept {

@@ -71,9 +71,9 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noe
   unrolled<Shape::rows>([&](auto i) { sum[i][0] = sum[i][1] = sum[i][2] = B(T(0)); });
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const T* const row = right + k * Shape::columns;
-    const B first = B::load_aligned(row);
-    const B second = B::load_aligned(row + lanes);
-    const B third = B::load_aligned(row + 2 * lanes);
+    const B first = in_register<Arch, T>(B::load_aligned(row));
+    const B second = in_register<Arch, T>(B::load_aligned(row + lanes));
+    const B third = in_register<Arch, T>(B::load_aligned(row + 2 * lanes));
     unrolled<Shape::rows>([&](auto i) {
       const B factor(left[k * Shape::columns + i]);
       sum[i][0] = multiply_add<Arch, T>(factor, first, sum[i][0]);
@@ -88,26 +88,26 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noe
 
 /// products[i, j] += sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, of
 /// which `left_present` x `right_present` columns exist. Sums over at most SyrkShape::depth samples are in T,
-/// all others in double; a tile's double sums stay in the first-level cache until its last sample.
+/// all others in double. A slice of both panels meets all its tiles while the first-level cache has most of
+/// it.
 template <class Arch, class T>
 void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std::ptrdiff_t left_present,
                         std::ptrdiff_t right_present, double* products, std::ptrdiff_t stride) noexcept {
   using Shape = SyrkShape<Arch, T>;
-  constexpr auto elements = static_cast<std::size_t>(Shape::rows * Shape::columns);
-  alignas(64) T sums[elements];
-  alignas(64) double total[elements];
-  for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
-    for (double& value : total) value = 0.0;
-    for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
+  constexpr std::ptrdiff_t elements = Shape::rows * Shape::columns;
+  alignas(64) T sums[static_cast<std::size_t>(elements)];
+  alignas(64) double total[static_cast<std::size_t>(Shape::columns * Shape::columns)] = {};
+  for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
+    for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
       syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
                          std::min(Shape::depth, rows - k), sums);
-      for (std::size_t e = 0; e < elements; ++e) total[e] += static_cast<double>(sums[e]);
+      double* const to = total + i * Shape::columns;
+      for (std::ptrdiff_t e = 0; e < elements; ++e) to[e] += static_cast<double>(sums[e]);
     }
-    const std::ptrdiff_t tile_rows = std::min(Shape::rows, left_present - i);
-    for (std::ptrdiff_t r = 0; r < tile_rows; ++r) {
-      double* const to = products + (i + r) * stride;
-      for (std::ptrdiff_t j = 0; j < right_present; ++j) to[j] += total[r * Shape::columns + j];
-    }
+  }
+  for (std::ptrdiff_t i = 0; i < left_present; ++i) {
+    double* const to = products + i * stride;
+    for (std::ptrdiff_t j = 0; j < right_present; ++j) to[j] += total[i * Shape::columns + j];
   }
 }
 
