@@ -32,7 +32,7 @@ struct Candidate {
 /// none.
 double measure_all(std::vector<Candidate>& candidates, int repeat) {
   double peak = 0.0;
-  ProgressBar bar("measuring");
+  ProgressBar bar("measuring", "runs");
   for (int run = -1; run < repeat && !interrupted(); ++run) {
     for (Candidate& candidate : candidates) {
       peak = std::max(peak, vbp::kernels::multiply_add_rate<float>(candidate.runner->pool()));

@@ -203,8 +203,9 @@ void set_signals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-ProgressBar::ProgressBar(std::string title, std::int64_t begun)
+ProgressBar::ProgressBar(std::string title, std::string units, std::int64_t begun)
     : title_(std::move(title)),
+      units_(std::move(units)),
       begun_(begun),
       terminal_(isatty(STDERR_FILENO) == 1),
       begin_(std::chrono::steady_clock::now()) {}
@@ -226,8 +227,8 @@ void ProgressBar::show(std::int64_t done, std::int64_t total, const std::string&
   if (done > begun_) {
     const double seconds = std::max(1e-9, std::chrono::duration<double>(now - begin_).count());
     const double rate = static_cast<double>(done - begun_) / seconds;
-    pace += "  " + fixed(rate, 1) + " images/s  " + fixed(static_cast<double>(total - done) / rate, 0) +
-            " s left";
+    pace += "  " + fixed(rate, 1) + " " + units_ + "/s  " +
+            fixed(static_cast<double>(total - done) / rate, 0) + " s left";
   }
   std::fprintf(stderr, "\r%s [%s%s] %lld/%lld%s\033[K", title_.c_str(),
                std::string(static_cast<std::size_t>(filled), '#').c_str(),

@@ -112,18 +112,18 @@ void commit(vbp::io::AtomicFile& product, const JsonOption& json, const Json& re
 bool interrupted() noexcept;
 void set_signals();
 
-/// A bar on stderr where that is a terminal, nothing elsewhere. `begun` units were done before it was made,
-/// and count for nothing in the rate.
+/// A bar on stderr where that is a terminal, nothing elsewhere. It counts `units` (the plural of a word);
+/// `begun` of them were done before it was made, and count for nothing in the rate.
 class ProgressBar {
  public:
-  explicit ProgressBar(std::string title, std::int64_t begun = 0);
+  explicit ProgressBar(std::string title, std::string units = "images", std::int64_t begun = 0);
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
   void show(std::int64_t done, std::int64_t total, const std::string& note = "");
 
  private:
-  std::string title_;
+  std::string title_, units_;
   std::int64_t begun_;
   bool terminal_;
   bool shown_ = false;

@@ -128,7 +128,7 @@ Compensated Compressor::apply(const vbp::PruningPlan& plan, const std::string& c
     Network dense(twin, run_.threads);
     Network pruned(model, run_.threads);
     vbp::SequentialRefit<Network> refit(dense, pruned, options);
-    ProgressBar bar("refitting");
+    ProgressBar bar("refitting", "steps");
     const auto& start = calibration_.start;
     const auto steps = refit(plan, calibration_.covariances(), start.middleRows(0, start.rows()),
                              [&](std::int64_t done, std::int64_t total) {

@@ -106,7 +106,7 @@ fs::path cache_file(const Json& key) {
 LatencyTable measure_table(const Model& dense, const std::vector<Index>& widths, const RunOptions& run,
                            Index batch) {
   LatencyTable table{.dense_ms = std::numeric_limits<double>::infinity(), .widths = widths};
-  ProgressBar bar("measuring widths");
+  ProgressBar bar("measuring widths", "widths");
   const auto total = static_cast<std::int64_t>(widths.size());
   const std::vector<Index> own = facts_of(dense).hidden_widths;
   for (const Index width : widths) {
@@ -253,7 +253,7 @@ double LatencyModel::measured_share(const vbp::PruningPlan& plan) {
   for (const vbp::PruningPlan::Block& block : plan.blocks) widths.push_back(block.kept_width());
   const auto found = table_.plans.find(widths);
   if (found != table_.plans.end()) return found->second;
-  ProgressBar bar("measuring the plan");
+  ProgressBar bar("measuring the plan", "plans");
   bar.show(0, 1);
   const double share = measure_widths(dense_, widths, run_, options_.batch).ratio;
   table_.plans.emplace(widths, share);

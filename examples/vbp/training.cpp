@@ -325,7 +325,7 @@ class Run {
   void run() {
     const Index epochs = command_.training.epochs;
     const auto total = epochs * static_cast<std::int64_t>(images_.size());
-    bar_ = std::make_unique<ProgressBar>("training", images_done());
+    bar_ = std::make_unique<ProgressBar>("training", "images", images_done());
     while (trainer_->progress().epoch < epochs) {
       run_epoch(total);
       finish_epoch();
@@ -439,7 +439,7 @@ class Run {
       bar_.reset();
       const Evaluation evaluation = evaluate(checkpoint_, validation_, command_.run, "validating");
       line["validation_top1"] = evaluation.top1();
-      bar_ = std::make_unique<ProgressBar>("training", images_done());
+      bar_ = std::make_unique<ProgressBar>("training", "images", images_done());
     }
     log_->write(line);
     std::cout << "epoch " << progress.epoch + 1 << ": loss " << fixed(progress.loss / images, 4) << ", top-1 "

@@ -46,7 +46,8 @@ TEST_CASE("progress is for terminals", "[terminal]") {
   fs::rename(at.data / "class 0", at / "calibration");
   const std::string text = shown("prune", at.model, "--calibrate", at / "calibration", "--evaluate", at.data,
                                  "--rate", "0.5", "--out", at / "p");
-  for (const char* part : {"calibrating [", "4/4", "evaluating dense [", "evaluating pruned [", "22/22"}) {
+  for (const char* part : {"calibrating [", "4/4", "refitting [", " steps/s", "evaluating dense [",
+                           "evaluating pruned [", "22/22"}) {
     CHECK(contains(text, part));
   }
   // Elsewhere stderr stays empty.

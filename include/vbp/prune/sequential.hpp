@@ -91,13 +91,14 @@ class SequentialRefit {
 
   /// plan and covariances (of the dense hidden activations) have one entry an mlp step, in order; start
   /// [samples * rows_per_sample(0), width] enters the first step. Throws ShapeError, or ValueError naming the
-  /// step. progress counts steps; if it asks to stop, the network is left half refitted and the steps so far
-  /// are returned.
+  /// step. progress counts steps and is asked at every batch; if it wants to stop, the network is left half
+  /// refitted and the steps that were finished are returned.
   template <CovarianceRange R>
   std::vector<SequentialStep> operator()(const PruningPlan& plan, const R& covariances,
                                          const MatrixView<float>& start, const Progress& progress = {}) {
     require_fitting(plan, static_cast<std::size_t>(std::ranges::distance(covariances)), start);
     lay_out(start);
+    progress_ = progress;
     std::vector<SequentialStep> report;
     auto planned = plan.blocks.begin();
     auto covariance = std::ranges::begin(covariances);
@@ -121,6 +122,9 @@ class SequentialRefit {
         move_pruned(step);
       } catch (const ValueError& error) {
         throw ValueError(entry.name + ": " + error.what());
+      } catch (const Stopped&) {
+        report.pop_back();
+        break;
       }
       if (progress && !progress(step + 1, dense_.steps())) break;
     }
@@ -129,6 +133,7 @@ class SequentialRefit {
 
  private:
   using Stream = StoredMatrix<float>;
+  struct Stopped {};  ///< thrown in the middle of a step
 
   ThreadPool& pool() { return dense_.workspace().pool(); }
   Index last_layer(Index step) const { return dense_.layers(step) - 1; }
@@ -164,10 +169,12 @@ class SequentialRefit {
   }
 
   /// body(first row, rows, held out) for batches of whole samples; those held out are left out if asked.
+  /// Throws Stopped.
   template <class Body>
   void for_each_batch(Index step, bool with_held_out, Body&& body) const {
     const Index rows = dense_.rows_per_sample(step);
     for (Index first = 0, count = 0; first < (with_held_out ? samples_ : fitted_); first += count) {
+      if (progress_ && !progress_(step, dense_.steps())) throw Stopped{};
       const bool held_out = first >= fitted_;
       count = std::min(options_.batch, (held_out ? samples_ : fitted_) - first);
       body(first * rows, count * rows, held_out);
@@ -313,6 +320,7 @@ class SequentialRefit {
   N& dense_;
   N& pruned_;
   SequentialOptions options_;
+  Progress progress_;
   Index samples_ = 0, fitted_ = 0;
   bool diverged_ = false;
   /// There is one stream until the first block is cut.

@@ -294,6 +294,15 @@ TEST_CASE("a sequential refit stops when it is asked to", "[sequential]") {
   const auto report = walk(keep_first(12, 10), dense.observe(start), start,
                            [](std::int64_t done, std::int64_t) { return done < 2; });
   CHECK(report.size() == 2);
+
+  // In the middle of a step, which then does not count.
+  ToyNetwork other(1);
+  vbp::SequentialRefit<ToyNetwork> walk_other(dense, other);
+  int batches = 0;
+  const auto cut = walk_other(keep_first(12, 10), dense.observe(start), start,
+                              [&](std::int64_t done, std::int64_t) { return done < 1 || ++batches < 3; });
+  CHECK(cut.size() == 1);
+  CHECK(batches == 3);
 }
 
 TEST_CASE("one Gauss-Newton step solves a linear problem, of a part of the rows too", "[sequential]") {
