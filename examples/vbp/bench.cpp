@@ -64,7 +64,7 @@ void run(const BenchOptions& options) {
   std::vector<Candidate> candidates;
   for (const ModelOptions& model : models) {
     const Checkpoint checkpoint = load(model);
-    checkpoint.require_complete();
+    checkpoint.require_network();
     const Facts facts = facts_of(checkpoint.model);
     Candidate& candidate = candidates.emplace_back();
     candidate.file = model.file;

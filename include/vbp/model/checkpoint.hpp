@@ -43,11 +43,21 @@ struct Checkpoint {
   std::vector<std::string> ignored;  ///< tensors that classification does not need (pooler, mask token)
 
   /// Throws FileError, naming all values that no source gave and how to give them.
-  void require_complete() const {
-    if (unresolved.empty()) return;
+  void require_complete() const { require_known(unresolved); }
+
+  /// The same without mean and std, which a network does not need that is fed with other pixels than images'.
+  void require_network() const {
+    std::vector<std::string> missing = unresolved;
+    std::erase_if(missing, [](const std::string& key) { return key == "mean" || key == "std"; });
+    require_known(missing);
+  }
+
+ private:
+  void require_known(const std::vector<std::string>& missing) const {
+    if (missing.empty()) return;
     std::string keys;
     std::string options;
-    for (const std::string& key : unresolved) {
+    for (const std::string& key : missing) {
       keys += (keys.empty() ? "" : ", ") + key;
       options += " --set " + key + "=...";
     }

@@ -426,12 +426,15 @@ TEST_CASE("nothing that matters is guessed", "[vit][checkpoint]") {
   CHECK(error.starts_with(path.string()));
   contains(error, "num_heads, layer_norm_eps, mean, std");
   contains(error, "--set num_heads=... --set layer_norm_eps=...");
+  contains(message_of<vbp::FileError>([&] { bare.require_network(); }),
+           "nothing says num_heads, layer_norm_eps; give");
   // What is missing stops every use, not only the one that asks.
   CHECK_THROWS_AS(bare.model.validate(), vbp::ValueError);
   CHECK_THROWS_AS(vbp::io::validate(bare.preprocessing), vbp::ValueError);
   CHECK_THROWS_AS(vbp::save_vit(folder / "out.safetensors", bare), vbp::ValueError);
   CHECK_FALSE(fs::exists(folder / "out.safetensors"));
 
+  CHECK_NOTHROW(load_vit(path, {{"num_heads", "3"}, {"layer_norm_eps", "1e-6"}}).require_network());
   const VitCheckpoint given = load_vit(
       path, {{"num_heads", "3"}, {"layer_norm_eps", "1e-6"}, {"mean", "0.5"}, {"std", "0.1,0.2, 0.3"}});
   CHECK_NOTHROW(given.require_complete());
