@@ -26,10 +26,11 @@ struct SyrkShape {
   static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : columns % 4 == 0 ? 4 : 3;
 #endif
   static_assert(columns % rows == 0);
-  /// Samples whose products are summed in T before they go to float64: at most 256, and a panel's slice takes
-  /// at most 24 KiB of a first-level cache of 32 KiB.
-  static constexpr std::ptrdiff_t depth =
-      std::min<std::ptrdiff_t>(256, 24 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T))));
+  /// Samples whose products are summed in T before they go to float64.
+  static constexpr std::ptrdiff_t depth = 256;
+  /// Samples that a pair of panels is taken through at a time: two slices take 24 KiB of a first-level cache
+  /// of at least 32.
+  static constexpr std::ptrdiff_t slice = 12 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
 };
 
 /// Packs x_ij - shift[j] of `rows` rows (`stride` apart) and `present` columns into one panel, row after row,
@@ -60,7 +61,7 @@ void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, 
   }
 }
 
-/// sums[rows x columns] = left^T right over `depth` samples; left points at the tile's first column in its
+/// sums[rows x columns] += left^T right over `depth` samples; left points at the tile's first column in its
 /// panel.
 template <class Arch, class T>
 void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noexcept {
@@ -68,7 +69,9 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noe
   using B = Batch<Arch, T>;
   constexpr std::ptrdiff_t lanes = Shape::lanes;
   B sum[Shape::rows][3];
-  unrolled<Shape::rows>([&](auto i) { sum[i][0] = sum[i][1] = sum[i][2] = B(T(0)); });
+  unrolled<Shape::rows>([&](auto i) {
+    unrolled<3>([&](auto j) { sum[i][j] = B::load_aligned(sums + i * Shape::columns + j * lanes); });
+  });
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const T* const row = right + k * Shape::columns;
     const B first = in_register<Arch, T>(B::load_aligned(row));
@@ -82,32 +85,47 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noe
     });
   }
   unrolled<Shape::rows>([&](auto i) {
-    for (std::ptrdiff_t j = 0; j < 3; ++j) sum[i][j].store_aligned(sums + i * Shape::columns + j * lanes);
+    unrolled<3>([&](auto j) { sum[i][j].store_aligned(sums + i * Shape::columns + j * lanes); });
   });
 }
 
 /// products[i, j] += sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, of
 /// which `left_present` x `right_present` columns exist. Sums over at most SyrkShape::depth samples are in T,
-/// all others in double. A slice of both panels meets all its tiles while the first-level cache has most of
-/// it.
+/// all others in double.
 template <class Arch, class T>
 void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std::ptrdiff_t left_present,
                         std::ptrdiff_t right_present, double* products, std::ptrdiff_t stride) noexcept {
   using Shape = SyrkShape<Arch, T>;
-  constexpr std::ptrdiff_t elements = Shape::rows * Shape::columns;
-  alignas(64) T sums[static_cast<std::size_t>(elements)];
-  alignas(64) double total[static_cast<std::size_t>(Shape::columns * Shape::columns)] = {};
-  for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
-    for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
-      syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
-                         std::min(Shape::depth, rows - k), sums);
-      double* const to = total + i * Shape::columns;
-      for (std::ptrdiff_t e = 0; e < elements; ++e) to[e] += static_cast<double>(sums[e]);
+  constexpr auto elements = static_cast<std::size_t>(Shape::columns * Shape::columns);
+  alignas(64) T sums[elements] = {};
+  alignas(64) double total[elements] = {};
+  for (std::ptrdiff_t i = 0; i < left_present; ++i) {
+    for (std::ptrdiff_t j = 0; j < right_present; j += 8) prefetch(products + i * stride + j);
+  }
+  for (std::ptrdiff_t begin = 0, end = 0; begin < rows; begin = end) {
+    end = std::min(begin + Shape::depth, rows);
+    for (std::ptrdiff_t k = begin; k < end; k += Shape::slice) {
+      for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
+        syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
+                           std::min(Shape::slice, end - k), sums + i * Shape::columns);
+      }
+    }
+    for (std::size_t e = 0; e < elements; ++e) {
+      total[e] += static_cast<double>(sums[e]);
+      sums[e] = T(0);
     }
   }
-  for (std::ptrdiff_t i = 0; i < left_present; ++i) {
-    double* const to = products + i * stride;
-    for (std::ptrdiff_t j = 0; j < right_present; ++j) to[j] += total[i * Shape::columns + j];
+  const auto add = [&](std::ptrdiff_t present) {
+    for (std::ptrdiff_t i = 0; i < left_present; ++i) {
+      double* const to = products + i * stride;
+      const double* const from = total + i * Shape::columns;
+      for (std::ptrdiff_t j = 0; j < present; ++j) to[j] += from[j];
+    }
+  };
+  if (right_present == Shape::columns) {
+    add(Shape::columns);  // of a constant size
+  } else {
+    add(right_present);
   }
 }
 

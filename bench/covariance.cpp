@@ -1,0 +1,68 @@
+/// Covariances of the hidden activations of eight images: the products of every pair of columns, of which by
+/// symmetry half are formed, float32 sums of at most 256 taken into float64, the packing before and the mean
+/// beside. Where OpenBLAS is installed, its ssyrk of the same batch, which does neither of the last two. The
+/// best of many runs, each between two of the multiply-add loop.
+
+#include "common.hpp"
+
+#if defined(VBP_BENCH_OPENBLAS)
+#include <cblas.h>
+extern "C" void openblas_set_num_threads(int);
+#endif
+
+namespace {
+
+using vbp::Index;
+using vbp::Matrix;
+
+constexpr Index kRows = 8 * bench::kTokens;
+
+Matrix<float> samples(Index columns) {
+  const vbp::AlignedBuffer<float> values = bench::random_values(kRows * columns, 1);
+  return Eigen::Map<const Matrix<float>>(values.data(), kRows, columns);
+}
+
+/// Two operations a pair of columns and row.
+double operations(Index columns) {
+  return static_cast<double>(kRows) * static_cast<double>(columns * (columns + 1));
+}
+
+void ours(benchmark::State& state, Index columns) {
+  const Matrix<float> rows = samples(columns);
+  vbp::Covariance<float> covariance(columns);
+  vbp::ThreadPool pool(bench::threads());
+  bench::arithmetic_row(state, pool, operations(columns), [&] { covariance.observe(rows, pool); });
+}
+
+#if defined(VBP_BENCH_OPENBLAS)
+void openblas(benchmark::State& state, Index columns) {
+  const Matrix<float> rows = samples(columns);
+  Matrix<float> products = Matrix<float>::Zero(columns, columns);
+  vbp::ThreadPool pool(bench::threads());
+  openblas_set_num_threads(bench::threads());
+  const auto n = static_cast<int>(columns);
+  bench::arithmetic_row(state, pool, operations(columns), [&] {
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, static_cast<int>(kRows), 1.0F, rows.data(), n, 1.0F,
+                products.data(), n);
+  });
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  dispatch::select_by_environment();
+  return bench::run_benchmarks(argc, argv, [] {
+    for (const bench::Deit& model : bench::kDeit) {
+      const Index columns = 4 * model.dim;
+      const auto add = [&](const char* name, void (*row)(benchmark::State&, Index)) {
+        bench::add_row(std::string(model.name) + "/" + name,
+                       [row, columns](benchmark::State& state) { row(state, columns); });
+      };
+      add("vbp", ours);
+#if defined(VBP_BENCH_OPENBLAS)
+      add("openblas", openblas);
+#endif
+    }
+  });
+}
