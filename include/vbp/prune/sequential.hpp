@@ -126,7 +126,7 @@ class SequentialRefit {
         report.pop_back();
         break;
       }
-      if (progress && !progress(step + 1, dense_.steps())) break;
+      if (!go_on(step + 1)) break;
     }
     return report;
   }
@@ -136,6 +136,7 @@ class SequentialRefit {
   struct Stopped {};  ///< thrown in the middle of a step
 
   ThreadPool& pool() { return dense_.workspace().pool(); }
+  bool go_on(Index steps_done) const { return !progress_ || progress_(steps_done, dense_.steps()); }
   Index last_layer(Index step) const { return dense_.layers(step) - 1; }
 
   void require_fitting(const PruningPlan& plan, std::size_t covariances,
@@ -174,7 +175,7 @@ class SequentialRefit {
   void for_each_batch(Index step, bool with_held_out, Body&& body) const {
     const Index rows = dense_.rows_per_sample(step);
     for (Index first = 0, count = 0; first < (with_held_out ? samples_ : fitted_); first += count) {
-      if (progress_ && !progress_(step, dense_.steps())) throw Stopped{};
+      if (!go_on(step)) throw Stopped{};
       const bool held_out = first >= fitted_;
       count = std::min(options_.batch, (held_out ? samples_ : fitted_) - first);
       body(first * rows, count * rows, held_out);

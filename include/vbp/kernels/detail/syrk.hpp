@@ -115,17 +115,10 @@ void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std:
       sums[e] = T(0);
     }
   }
-  const auto add = [&](std::ptrdiff_t present) {
-    for (std::ptrdiff_t i = 0; i < left_present; ++i) {
-      double* const to = products + i * stride;
-      const double* const from = total + i * Shape::columns;
-      for (std::ptrdiff_t j = 0; j < present; ++j) to[j] += from[j];
-    }
-  };
-  if (right_present == Shape::columns) {
-    add(Shape::columns);  // of a constant size
-  } else {
-    add(right_present);
+  for (std::ptrdiff_t i = 0; i < left_present; ++i) {
+    double* const to = products + i * stride;
+    const double* const from = total + i * Shape::columns;
+    for (std::ptrdiff_t j = 0; j < right_present; ++j) to[j] += from[j];
   }
 }
 
