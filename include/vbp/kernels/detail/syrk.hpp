@@ -26,12 +26,45 @@ struct SyrkShape {
   static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : columns % 4 == 0 ? 4 : 3;
 #endif
   static_assert(columns % rows == 0);
-  /// Samples whose products are summed in T before they go to float64.
-  static constexpr std::ptrdiff_t depth = 256;
-  /// Samples that a pair of panels is taken through at a time: two slices take 24 KiB of a first-level cache
-  /// of at least 32.
-  static constexpr std::ptrdiff_t slice = 12 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
+  /// Samples whose products are summed in T before they go to float64, and whose slices of two panels stay in
+  /// a cache meanwhile: what the small tile of 16 registers reads has to come from a first level of at least
+  /// 32 KiB, what a tile of 24 sums reads the second level gives as fast.
+  static constexpr std::ptrdiff_t depth =
+      kRegisterBytes<Arch, T> == 64
+          ? 256
+          : std::min<std::ptrdiff_t>(256, 12 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T))));
 };
+
+/// A whole panel of pack_shifted, nothing to be converted.
+template <class Arch, class T>
+void pack_whole_panel(const T* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, const T* shift, T* packed,
+                      double* sum, T* largest) noexcept {
+  using Shape = SyrkShape<Arch, T>;
+  using B = Batch<Arch, T>;
+  constexpr std::ptrdiff_t lanes = Shape::lanes;
+  B centre[3], highest[3];
+  unrolled<3>([&](auto j) {
+    centre[j] = B::load_unaligned(shift + j * lanes);
+    highest[j] = B::load_unaligned(largest + j * lanes);
+  });
+  for (std::ptrdiff_t begin = 0, end = 0; begin < rows; begin = end) {
+    end = std::min(begin + Shape::depth, rows);
+    B part[3] = {B(T(0)), B(T(0)), B(T(0))};
+    for (std::ptrdiff_t i = begin; i < end; ++i, packed += Shape::columns) {
+      unrolled<3>([&](auto j) {
+        prefetch(samples + (i + 8) * stride + j * lanes);
+        const B deviation = B::load_unaligned(samples + i * stride + j * lanes) - centre[j];
+        deviation.store_aligned(packed + j * lanes);
+        part[j] += deviation;
+        highest[j] = xsimd::max(highest[j], xsimd::abs(deviation));
+      });
+    }
+    alignas(64) T parts[static_cast<std::size_t>(Shape::columns)];
+    unrolled<3>([&](auto j) { part[j].store_aligned(parts + j * lanes); });
+    for (std::ptrdiff_t j = 0; j < Shape::columns; ++j) sum[j] += static_cast<double>(parts[j]);
+  }
+  unrolled<3>([&](auto j) { highest[j].store_unaligned(largest + j * lanes); });
+}
 
 /// Packs x_ij - shift[j] of `rows` rows (`stride` apart) and `present` columns into one panel, row after row,
 /// missing columns as zeros. sum[j] += the column's sum, largest[j] = its largest magnitude.
@@ -39,6 +72,11 @@ template <class Arch, class T, class S>
 void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t present,
                   const T* shift, T* packed, double* sum, T* largest) noexcept {
   using Shape = SyrkShape<Arch, T>;
+  if constexpr (std::is_same_v<S, T>) {
+    if (present == Shape::columns) {
+      return pack_whole_panel<Arch, T>(samples, rows, stride, shift, packed, sum, largest);
+    }
+  }
   // Subtracted in the wider of the two types, so that a deviation is rounded once.
   using Wide = std::common_type_t<S, T>;
   T part[static_cast<std::size_t>(Shape::columns)] = {};
@@ -61,17 +99,15 @@ void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, 
   }
 }
 
-/// sums[rows x columns] += left^T right over `depth` samples; left points at the tile's first column in its
-/// panel.
+/// total[rows x columns] += left^T right over `depth` samples, summed in T; left points at the tile's first
+/// column in its panel.
 template <class Arch, class T>
-void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noexcept {
+void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, double* total) noexcept {
   using Shape = SyrkShape<Arch, T>;
   using B = Batch<Arch, T>;
   constexpr std::ptrdiff_t lanes = Shape::lanes;
   B sum[Shape::rows][3];
-  unrolled<Shape::rows>([&](auto i) {
-    unrolled<3>([&](auto j) { sum[i][j] = B::load_aligned(sums + i * Shape::columns + j * lanes); });
-  });
+  unrolled<Shape::rows>([&](auto i) { unrolled<3>([&](auto j) { sum[i][j] = B(T(0)); }); });
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const T* const row = right + k * Shape::columns;
     const B first = in_register<Arch, T>(B::load_aligned(row));
@@ -84,9 +120,12 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, T* sums) noe
       sum[i][2] = multiply_add<Arch, T>(factor, third, sum[i][2]);
     });
   }
+  constexpr auto elements = static_cast<std::size_t>(Shape::rows * Shape::columns);
+  alignas(64) T sums[elements];
   unrolled<Shape::rows>([&](auto i) {
     unrolled<3>([&](auto j) { sum[i][j].store_aligned(sums + i * Shape::columns + j * lanes); });
   });
+  for (std::size_t e = 0; e < elements; ++e) total[e] += static_cast<double>(sums[e]);
 }
 
 /// products[i, j] += sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, of
@@ -97,22 +136,14 @@ void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std:
                         std::ptrdiff_t right_present, double* products, std::ptrdiff_t stride) noexcept {
   using Shape = SyrkShape<Arch, T>;
   constexpr auto elements = static_cast<std::size_t>(Shape::columns * Shape::columns);
-  alignas(64) T sums[elements] = {};
   alignas(64) double total[elements] = {};
   for (std::ptrdiff_t i = 0; i < left_present; ++i) {
     for (std::ptrdiff_t j = 0; j < right_present; j += 8) prefetch(products + i * stride + j);
   }
-  for (std::ptrdiff_t begin = 0, end = 0; begin < rows; begin = end) {
-    end = std::min(begin + Shape::depth, rows);
-    for (std::ptrdiff_t k = begin; k < end; k += Shape::slice) {
-      for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
-        syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
-                           std::min(Shape::slice, end - k), sums + i * Shape::columns);
-      }
-    }
-    for (std::size_t e = 0; e < elements; ++e) {
-      total[e] += static_cast<double>(sums[e]);
-      sums[e] = T(0);
+  for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
+    for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
+      syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
+                         std::min(Shape::depth, rows - k), total + i * Shape::columns);
     }
   }
   for (std::ptrdiff_t i = 0; i < left_present; ++i) {
