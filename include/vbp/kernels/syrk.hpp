@@ -54,14 +54,27 @@ class PackedDeviations {
   /// diagonal only what shares a panel with it is written. [columns, columns], rows `stride` apart. At most
   /// 256 products are summed in T before they are added in double; the same bits for any number of threads.
   void add_products(double* products, Index stride, ThreadPool& pool) const {
-    const Index count = panels();
-    pool.parallel_for(count * (count + 1) / 2, [&](Index pair) {
-      // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left.
-      auto right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
-      while (right * (right + 1) / 2 > pair) --right;
-      while ((right + 1) * (right + 2) / 2 <= pair) ++right;
-      const Index left = pair - right * (right + 1) / 2;
-      const Index width = kernels_.deviation_panel;
+    add_products(columns_, products, stride, pool);
+  }
+
+  /// The same for i < rows and for i = j; of the others only what shares a panel with these is written.
+  void add_products(Index rows, double* products, Index stride, ThreadPool& pool) const {
+    const Index width = kernels_.deviation_panel;
+    const Index full = (std::min(rows, columns_) + width - 1) / width, triangle = full * (full + 1) / 2;
+    pool.parallel_for(triangle + (panels() - full) * (full + 1), [&](Index pair) {
+      // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left in the triangle
+      // over the first rows, full + 1 pairs a column to the right of it, the last on the diagonal.
+      Index left = 0, right = 0;
+      if (pair < triangle) {
+        right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
+        while (right * (right + 1) / 2 > pair) --right;
+        while ((right + 1) * (right + 2) / 2 <= pair) ++right;
+        left = pair - right * (right + 1) / 2;
+      } else {
+        right = full + (pair - triangle) / (full + 1);
+        left = (pair - triangle) % (full + 1);
+        if (left == full) left = right;
+      }
       kernels_.add_panel_products(packed_.data() + left * width * rows_,
                                   packed_.data() + right * width * rows_, rows_, present(left),
                                   present(right), products + left * width * stride + right * width, stride);

@@ -29,9 +29,15 @@ class Covariance {
  public:
   using Scalar = T;
 
-  /// Empty; throws ShapeError if the number of features is not positive.
-  explicit Covariance(Index features) {
+  /// Empty. The last `targets` of the features are those of a regression: of two different ones no product is
+  /// formed, and m2() and covariance() have a zero there. Throws ShapeError if the number of features is not
+  /// positive or less than that of targets.
+  explicit Covariance(Index features, Index targets = 0) : targets_(targets) {
     require_some(features);
+    if (targets < 0 || targets > features) {
+      throw ShapeError(std::to_string(targets) + " of " + std::to_string(features) +
+                       " features cannot be targets");
+    }
     shift_ = Vector<T>::Zero(features);
     sum_ = Vector<double>::Zero(features);
     products_ = Matrix<double>::Zero(features, features);
@@ -105,7 +111,7 @@ class Covariance {
     for (Index j = 0; j < features(); ++j) {
       if (!packed.products_fit(j)) detail::refuse_feature(rows, j, "second moment");
     }
-    packed.add_products(products_.data(), features(), pool);
+    packed.add_products(features() - targets_, products_.data(), features(), pool);
     shift_ = shift;
     sum_ += packed.sum();
     count_ += rows.rows();
@@ -114,9 +120,12 @@ class Covariance {
   /// Adds what another instance has seen (Chan, Golub, LeVeque 1983, with delta delta^T for delta^2); throws
   /// ShapeError if it has another number of features.
   void merge(const Covariance& other) {
-    if (other.features() != features()) {
-      throw ShapeError("cannot merge a covariance of " + std::to_string(other.features()) +
-                       " features into one of " + std::to_string(features()));
+    if (other.features() != features() || other.targets_ != targets_) {
+      const auto size = [](const Covariance& of) {
+        return std::to_string(of.features()) + " features" +
+               (of.targets_ > 0 ? ", " + std::to_string(of.targets_) + " of them targets" : "");
+      };
+      throw ShapeError("cannot merge a covariance of " + size(other) + " into one of " + size(*this));
     }
     if (other.count_ == 0) return;
     if (count_ == 0) {
@@ -128,21 +137,25 @@ class Covariance {
     const auto n = static_cast<double>(other.count_);
     const Vector<double> moved =
         other.sum_ + n * (other.shift_.template cast<double>() - shift_.template cast<double>());
-    products_ += other.products_;
-    add_to_products(moved, 1.0 / n);
-    add_to_products(other.sum_, -1.0 / n);
+    for (Index i = 0; i < features(); ++i) {
+      const Index rest = features() - i;
+      products_.row(i).tail(rest) += other.products_.row(i).tail(rest) +
+                                     moved(i) / n * moved.tail(rest).transpose() -
+                                     other.sum_(i) / n * other.sum_.tail(rest).transpose();
+    }
     sum_ += moved;
     count_ += other.count_;
   }
 
   std::int64_t count() const noexcept { return count_; }
   Index features() const noexcept { return sum_.size(); }
+  Index targets() const noexcept { return targets_; }
 
   /// The provisional mean, fixed when the first samples were seen.
   const Vector<T>& shift() const noexcept { return shift_; }
   /// sum (x - shift).
   const Vector<double>& sum() const noexcept { return sum_; }
-  /// sum (x - shift)(x - shift)^T; only the upper triangle means anything.
+  /// sum (x - shift)(x - shift)^T; only the upper triangle means anything, and of two targets not even that.
   const Matrix<double>& products() const noexcept { return products_; }
 
   /// Zero where nothing was seen.
@@ -153,23 +166,36 @@ class Covariance {
 
   /// Centred second moment, sum (x - mean)(x - mean)^T, both triangles.
   Matrix<double> m2() const {
-    Matrix<double> result = products_;
-    if (count_ > 0) {
-      for (Index i = 0; i < features(); ++i) {
-        const Index rest = features() - i;
-        result.row(i).tail(rest) -= sum_(i) / static_cast<double>(count_) * sum_.tail(rest).transpose();
-        // Rounding must not make the moment of a constant feature negative.
-        result(i, i) = std::max(0.0, result(i, i));
+    const Index n = features();
+    Matrix<double> result(n, n);
+    if (count_ == 0) return result.setZero();
+    for (Index i = 0; i < n; ++i) {
+      result.row(i).tail(n - i) =
+          products_.row(i).tail(n - i) - sum_(i) / static_cast<double>(count_) * sum_.tail(n - i).transpose();
+      // Rounding must not make the moment of a constant feature negative.
+      result(i, i) = std::max(0.0, result(i, i));
+      if (i >= n - targets_) result.row(i).tail(n - i - 1).setZero();
+    }
+    // Mirrored in squares: a column is spread over as many pages as it has rows.
+    constexpr Index kSquare = 32;
+    for (Index i = 0; i < n; i += kSquare) {
+      const Index rows = std::min(kSquare, n - i);
+      auto square = result.block(i, i, rows, rows);
+      square.template triangularView<Eigen::StrictlyLower>() = square.transpose();
+      for (Index j = i + rows; j < n; j += kSquare) {
+        const Index columns = std::min(kSquare, n - j);
+        result.block(j, i, columns, rows) = result.block(i, j, rows, columns).transpose();
       }
     }
-    result.template triangularView<Eigen::StrictlyLower>() = result.transpose();
     return result;
   }
 
   /// Sample covariance M2 / (n - 1), [features, features]; throws ValueError for fewer than two samples.
   Matrix<double> covariance() const {
     require_two();
-    return m2() / static_cast<double>(count_ - 1);
+    Matrix<double> result = m2();
+    result /= static_cast<double>(count_ - 1);
+    return result;
   }
 
   /// The diagonal of covariance().
@@ -193,14 +219,8 @@ class Covariance {
     if (count_ < 2) throw ValueError("a covariance needs two samples, there are " + std::to_string(count_));
   }
 
-  /// products += factor v v^T, upper triangle.
-  void add_to_products(const Vector<double>& v, double factor) {
-    for (Index i = 0; i < features(); ++i) {
-      products_.row(i).tail(features() - i) += factor * v(i) * v.tail(features() - i).transpose();
-    }
-  }
-
   std::int64_t count_ = 0;
+  Index targets_ = 0;
   Vector<T> shift_;
   Vector<double> sum_;
   Matrix<double> products_;  ///< shifted by shift_; what lies below the diagonal is never read

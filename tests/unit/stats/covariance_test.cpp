@@ -12,6 +12,7 @@
 
 namespace {
 
+using Catch::Matchers::Contains;
 using vbp::Covariance;
 using vbp::Index;
 using vbp::Matrix;
@@ -127,6 +128,31 @@ TEMPLATE_TEST_CASE("merging covariances equals one pass", "[covariance]", float,
   }
 }
 
+TEST_CASE("of a regression's targets only the variances are formed", "[covariance]") {
+  const Matrix<float> x = correlated(10, 400, 160).cast<float>();
+  for (const Index targets : {0, 1, 30, 112, 113, 160}) {
+    const auto observe = [&](Covariance<float> seen) {
+      Covariance<float> rest = seen;
+      seen.observe(x.topRows(270));
+      rest.observe(x.bottomRows(130));
+      seen.merge(rest);
+      return seen;
+    };
+    const Covariance<float> joint = observe(Covariance<float>(160, targets));
+    Matrix<double> expected = observe(Covariance<float>(160)).m2();
+    auto corner = expected.bottomRightCorner(targets, targets);
+    corner = Matrix<double>(corner.diagonal().asDiagonal());
+    CAPTURE(targets);
+    CHECK(joint.targets() == targets);
+    CHECK(joint.m2() == expected);
+    CHECK((joint.variance() * 399.0 - expected.diagonal()).norm() <= 1e-15 * expected.diagonal().norm());
+  }
+  CHECK_THROWS_AS(Covariance<float>(160, -1), ShapeError);
+  CHECK_THROWS_AS(Covariance<float>(160, 161), ShapeError);
+  Covariance<float> plain(160);
+  CHECK_THROWS_WITH(plain.merge(Covariance<float>(160, 30)), Contains("30 of them targets"));
+}
+
 TEST_CASE("the number of threads changes no bit of a covariance", "[covariance]") {
   const Matrix<float> x = correlated(10, 700, 130).cast<float>();
   Covariance<float> one(130);
@@ -180,7 +206,6 @@ TEST_CASE("a covariance put into a file comes back with the same bits", "[covari
 }
 
 TEST_CASE("bad samples are refused by name and leave a covariance as it was", "[covariance]") {
-  using Catch::Matchers::Contains;
   Matrix<float> x = correlated(13, 40, 6).cast<float>();
   Covariance<float> seen(6);
   seen.observe(x);
