@@ -85,6 +85,9 @@ class Network {
   void run(Index step, const Rows& stream, vbp::Matrix<float>& out) {
     visit([&](auto& n) { n.run(step, stream, out); });
   }
+  void add_output(Index step, const Rows& features, Eigen::Map<vbp::Matrix<float>> stream) {
+    visit([&](auto& n) { n.add_output(step, features, stream); });
+  }
   void activate(Index step, float* values, Index count) const {
     visit([=](auto& n) { n.activate(step, values, count); });
   }

@@ -240,9 +240,9 @@ Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) 
     if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
   }
   layout.store_covariances = all + work > limit;
-  // As it enters the first block there is a third.
+  // As it enters the first block there is a third, and as much again holds what attention's outputs read.
   const std::int64_t streams =
-      3 * vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) + vbp::stream_bytes(images, next);
+      4 * vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) + vbp::stream_bytes(images, next);
   layout.store_streams = layout.store_covariances || all + work + streams > limit;
   if (!layout.store_covariances) return layout;
   layout.groups = {0};
@@ -261,7 +261,7 @@ Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) 
 }  // namespace
 
 Json CalibrationRun::memory() const {
-  std::int64_t in_files = start.folder().empty() ? 0 : 3 * vbp::stream_bytes(start.rows(), start.cols());
+  std::int64_t in_files = start.folder().empty() ? 0 : 4 * vbp::stream_bytes(start.rows(), start.cols());
   for (const auto& covariance : stored) in_files += covariance.bytes();
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }

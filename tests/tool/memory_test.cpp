@@ -34,7 +34,7 @@ struct Deep : Workplace {
 
   static std::int64_t block_bytes() { return vbp::Covariance<float>::bytes(kHidden); }
   static std::int64_t work_bytes() { return vbp::step_bytes(kHidden, kDim); }
-  std::int64_t stream_bytes() const { return 3 * vbp::stream_bytes(kImages * config.tokens(), kDim); }
+  std::int64_t stream_bytes() const { return 4 * vbp::stream_bytes(kImages * config.tokens(), kDim); }
 
   /// The report; the model is `out`.
   template <class... Options>

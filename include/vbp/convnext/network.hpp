@@ -40,7 +40,7 @@ class ConvNextNetwork : public detail::StageSteps<ConvNextNetwork<T>, ConvNext<T
     detail::normalise(this->block_of(step).norm, config.epsilon, normal.data(), dim, rows, normal.data(), dim,
                       this->workspace_);
     if (layer == 0) return;
-    this->multiply(step, 0, normal, {.kind = detail::epilogue_of(config.activation)}, out);
+    this->multiply(step, normal, {.kind = detail::epilogue_of(config.activation)}, out);
   }
 
  private:

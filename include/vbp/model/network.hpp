@@ -48,12 +48,13 @@ class BranchSteps {
   /// The stream [rows, dim] after the step.
   void run(Index step, const MatrixView<T>& stream, Matrix<T>& out) {
     family().inputs(step, 1, stream, features_);
-    multiply(step, 1, features_,
-             {.kind = kernels::EpilogueKind::scaled_residual,
-              .scale = data_or_null(family().scale(step)),
-              .residual = stream.data(),
-              .residual_stride = stream.outerStride()},
-             out);
+    out.resize(stream.rows(), stream.cols());
+    add_output(step, features_, stream, out.data());
+  }
+
+  /// Adds what the step's last layer makes of its inputs [rows, in] to the stream [rows, dim].
+  void add_output(Index step, const MatrixView<T>& features, Eigen::Map<Matrix<T>> stream) {
+    add_output(step, features, stream, stream.data());
   }
 
   /// The MLP's activation, in place.
@@ -81,17 +82,20 @@ class BranchSteps {
   void pack(Index step) {
     if (packed_step_ == step) return;
     for (Index i = 0; i < 2; ++i) {
-      packed_[static_cast<std::size_t>(i)] = detail::pack(family().linear(step, i));
+      const Linear<T>& layer = family().linear(step, i);
+      PackedLinear<T>& packed = packed_[static_cast<std::size_t>(i)];
+      packed.weight.assign(layer.weight, workspace_.pool());
+      packed.bias = layer.bias;
     }
     family().prepare(step);
     packed_step_ = step;
   }
 
-  void multiply(Index step, Index layer, const Matrix<T>& a, kernels::Epilogue<T> epilogue, Matrix<T>& out) {
+  /// The step's first layer.
+  void multiply(Index step, const Matrix<T>& a, kernels::Epilogue<T> epilogue, Matrix<T>& out) {
     pack(step);
-    const PackedLinear<T>& packed = packed_[static_cast<std::size_t>(layer)];
-    out.resize(a.rows(), packed.weight.out());
-    detail::multiply(a.data(), a.cols(), a.rows(), packed, epilogue, out.data(), out.cols(), workspace_);
+    out.resize(a.rows(), packed_[0].weight.out());
+    detail::multiply(a.data(), a.cols(), a.rows(), packed_[0], epilogue, out.data(), out.cols(), workspace_);
   }
 
   /// What a layer of an attention or an MLP reads that stands behind a norm; attend(qkv, out) gives what the
@@ -105,10 +109,10 @@ class BranchSteps {
               normal.cols(), workspace_);
     if (layer == 0) return;
     if (family().kind(step) == StepKind::mlp) {
-      multiply(step, 0, normal_, {.kind = epilogue_of(model_.config.activation)}, out);
+      multiply(step, normal_, {.kind = epilogue_of(model_.config.activation)}, out);
       return;
     }
-    multiply(step, 0, normal_, {}, qkv_);
+    multiply(step, normal_, {}, qkv_);
     out.resize(stream.rows(), stream.cols());
     attend(qkv_, out);
   }
@@ -121,6 +125,17 @@ class BranchSteps {
  private:
   Family& family() noexcept { return static_cast<Family&>(*this); }
   const Family& family() const noexcept { return static_cast<const Family&>(*this); }
+
+  /// To `out`, without gaps, which may be the stream.
+  void add_output(Index step, const MatrixView<T>& features, const MatrixView<T>& stream, T* out) {
+    pack(step);
+    detail::multiply(features.data(), features.outerStride(), features.rows(), packed_[1],
+                     {.kind = kernels::EpilogueKind::scaled_residual,
+                      .scale = data_or_null(family().scale(step)),
+                      .residual = stream.data(),
+                      .residual_stride = stream.outerStride()},
+                     out, stream.cols(), workspace_);
+  }
 
   std::array<PackedLinear<T>, 2> packed_;
   Index packed_step_ = -1;

@@ -19,11 +19,13 @@ enum class StepKind {
 
 /// A network as steps on a residual stream, a row a token, `rows_per_sample` consecutive rows a sample.
 /// Layer 0 of a branch reads what inputs(step, 0) gives and the last one's output is added; with one layer
-/// both are the same. inputs and run see the weights as they are at the time of the call.
+/// both are the same: add_output(step, inputs(step, last), x) is run(step, x) in place. All of them see the
+/// weights as they are at the time of the call.
 template <class N>
 concept ResidualNetwork = requires(N& n, const N& c, Index step, Index layer,
                                    const MatrixView<typename N::Scalar>& x, Matrix<typename N::Scalar>& out,
-                                   Matrix<double> weight, Vector<double> bias, typename N::Scalar* values) {
+                                   Eigen::Map<Matrix<typename N::Scalar>> stream, Matrix<double> weight,
+                                   Vector<double> bias, typename N::Scalar* values) {
   typename N::Block;
   { c.steps() } -> std::convertible_to<Index>;
   { c.kind(step) } -> std::convertible_to<StepKind>;
@@ -37,6 +39,7 @@ concept ResidualNetwork = requires(N& n, const N& c, Index step, Index layer,
   n.set_layer(step, layer, weight, bias);
   n.inputs(step, layer, x, out);
   n.run(step, x, out);
+  n.add_output(step, x, stream);
   n.activate(step, values, layer);
   n.outputs(x, out);
   { n.workspace() } -> std::convertible_to<kernels::Workspace<typename N::Scalar>&>;

@@ -15,6 +15,7 @@
 #include "vbp/core/concepts.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/cholesky.hpp"
 #include "vbp/prune/fold.hpp"
@@ -100,7 +101,8 @@ inline Matrix<double> gather(const Matrix<double>& matrix, std::span<const Index
 /// covariance [hidden, hidden], kept ascending. Throws ShapeError or ValueError.
 inline LinearFit refit(const MatrixView<double>& w2, const VectorView<double>& b2,
                        const VectorView<double>& mean, const Matrix<double>& covariance,
-                       std::span<const Index> kept, const RefitOptions& options = {}) {
+                       std::span<const Index> kept, const RefitOptions& options,
+                       kernels::Workspace<double>& workspace) {
   if (b2.size() != w2.rows() || mean.size() != w2.cols() || covariance.rows() != w2.cols() ||
       covariance.cols() != w2.cols()) {
     throw ShapeError("a weight of [" + std::to_string(w2.rows()) + ", " + std::to_string(w2.cols()) +
@@ -112,13 +114,24 @@ inline LinearFit refit(const MatrixView<double>& w2, const VectorView<double>& b
   const std::vector<Index> pruned = complement(kept, w2.cols());
   const Matrix<double> kept_weight = select_columns(w2, kept);
   const Matrix<double> pruned_weight = select_columns(w2, pruned);
-  const Matrix<double> kept_covariance = detail::gather(covariance, kept, kept);
-  const Matrix<double> cross =
-      kept_weight * kept_covariance + pruned_weight * detail::gather(covariance, pruned, kept);
+  // The covariance is symmetric, so that its kept rows are its kept columns.
+  kernels::PackedWeight<double> kept_rows;
+  kept_rows.assign(select_rows(covariance, kept), workspace.pool());
+  Matrix<double> cross(w2.rows(), kept_weight.cols());
+  kernels::gemm<double>(w2.data(), w2.outerStride(), w2.rows(), kept_rows, {}, cross.data(), cross.cols(),
+                        workspace);
   LinearFit fit;
-  fit.weight = ridge(kept_covariance, cross, kept_weight, options.lambda);
+  fit.weight = ridge(detail::gather(covariance, kept, kept), cross, kept_weight, options.lambda, workspace);
   fit.bias = b2 + pruned_weight * select(mean, pruned) - (fit.weight - kept_weight) * select(mean, kept);
   return fit;
+}
+
+/// The same on the calling thread alone.
+inline LinearFit refit(const MatrixView<double>& w2, const VectorView<double>& b2,
+                       const VectorView<double>& mean, const Matrix<double>& covariance,
+                       std::span<const Index> kept, const RefitOptions& options = {}) {
+  kernels::Workspace<double> caller(1);
+  return refit(w2, b2, mean, covariance, kept, options, caller);
 }
 
 /// E||e||^2 of the output, e = W2 (h - mu) - V (h_S - mu_S), for kept neurons S with the weight V [out, kept]

@@ -19,7 +19,7 @@ namespace vbp {
 class FoldedRegression {
  public:
   FoldedRegression(Index features, Index targets)
-      : features_(features), fitted_(features + targets), held_out_(features + targets) {}
+      : features_(features), fitted_(features + targets, targets), held_out_(features + targets, targets) {}
 
   /// Rows [features | targets].
   void observe(const MatrixView<float>& rows, bool held_out, ThreadPool& pool) {
@@ -35,12 +35,14 @@ class FoldedRegression {
     double centre_error = 0.0;  ///< of the centre, with the bias that goes with it
   };
 
-  /// The ridge regression around `centre` whose shrinkage does best on the samples held out, computed on all.
+  /// The ridge regression around `centre` whose shrinkage does best on the samples held out, computed on all:
+  /// the last thing to be asked for, since the samples held out then count among the fitted ones.
   Fit solve(const Matrix<double>& centre, const std::vector<double>& shrinkages,
-            kernels::Workspace<double>& workspace) const {
+            kernels::Workspace<double>& workspace) && {
     Fit best{.shrinkage = shrinkages.front()};
     if (held_out_.count() > 0 && fitted_.count() > 1) {
-      const Moments fitted(fitted_, features_), unseen(held_out_, features_);
+      const Moments fitted(fitted_, features_, workspace.pool());
+      const Moments unseen(held_out_, features_, workspace.pool());
       std::vector<double> errors;
       for (const double shrinkage : shrinkages)
         errors.push_back(unseen.error(fitted.solve(centre, shrinkage, workspace), workspace));
@@ -48,9 +50,8 @@ class FoldedRegression {
       best.held_out = *least;
       best.shrinkage = shrinkages[static_cast<std::size_t>(least - errors.begin())];
     }
-    Covariance<float> all = fitted_;
-    all.merge(held_out_);
-    const Moments moments(all, features_);
+    fitted_.merge(held_out_);
+    const Moments moments(fitted_, features_, workspace.pool());
     best.layer = moments.solve(centre, best.shrinkage, workspace);
     const double unit = moments.target_variance > 0.0 ? moments.target_variance : 1.0;
     best.error = moments.error(best.layer, workspace) / unit;
@@ -60,19 +61,35 @@ class FoldedRegression {
 
  private:
   struct Moments {
-    Matrix<double> features, cross;
-    Vector<double> feature_mean, target_mean;
-    double target_variance = 0.0;
+    static constexpr Index kColumns = 192;  ///< of a triangle that are worked on together
 
-    Moments(const Covariance<float>& joint, Index k) {
-      const Matrix<double> m2 = joint.m2() / static_cast<double>(joint.count());
+    Matrix<double> features;  ///< their covariance; zero below the diagonal
+    Matrix<double> cross;     ///< [targets, features]
+    Vector<double> feature_mean, target_mean;
+    double target_variance = 0.0;  ///< of all together
+
+    /// The joint covariance's blocks, straight from its sums: it may be large, and this is done often.
+    Moments(const Covariance<float>& joint, Index k, ThreadPool& pool) {
+      const Matrix<double>& products = joint.products();
+      const Vector<double>& sum = joint.sum();
+      const Index targets = joint.targets();
+      const auto n = static_cast<double>(joint.count());
+      features.setZero(k, k);
+      cross.resize(targets, k);
+      pool.parallel_for(k, [&](Index i) {
+        const double mean = sum(i) / n;
+        features.row(i).tail(k - i) =
+            (products.row(i).segment(i, k - i) - mean * sum.segment(i, k - i).transpose()) / n;
+        features(i, i) = std::max(0.0, features(i, i));
+      });
+      pool.parallel_for(targets, [&](Index i) {
+        cross.row(i) = (products.col(k + i).head(k) - sum(k + i) / n * sum.head(k)).transpose() / n;
+      });
       const Vector<double> mean = joint.mean();
-      const Index targets = m2.rows() - k;
-      features = m2.topLeftCorner(k, k);
-      cross = m2.bottomLeftCorner(targets, k);
       feature_mean = mean.head(k);
       target_mean = mean.tail(targets);
-      target_variance = m2.bottomRightCorner(targets, targets).trace();
+      target_variance =
+          (products.diagonal().tail(targets) - sum.tail(targets).cwiseAbs2() / n).cwiseMax(0.0).sum() / n;
     }
 
     Vector<double> bias(const Matrix<double>& weight) const { return target_mean - weight * feature_mean; }
@@ -85,12 +102,20 @@ class FoldedRegression {
     }
 
     double error(const LinearFit& fit, kernels::Workspace<double>& workspace) const {
-      Matrix<double> product(fit.weight.rows(), fit.weight.cols());
-      kernels::gemm<double>(fit.weight.data(), fit.weight.cols(), fit.weight.rows(),
-                            kernels::PackedWeight<double>(features), {}, product.data(), product.cols(),
-                            workspace);
-      const double fluctuation = target_variance - 2.0 * fit.weight.cwiseProduct(cross).sum() +
-                                 product.cwiseProduct(fit.weight).sum();
+      // The form of a symmetric matrix is twice that of its upper triangle, less that of its diagonal; what
+      // the triangle's columns hold ends on the diagonal.
+      const Index k = features.cols(), targets = fit.weight.rows();
+      kernels::PackedWeight<double> upper;
+      Matrix<double> product;
+      double form = -fit.weight.colwise().squaredNorm().dot(features.diagonal());
+      for (Index first = 0; first < k; first += kColumns) {
+        const Index count = std::min(kColumns, k - first);
+        upper.assign_transposed(features.block(0, first, first + count, count), workspace.pool());
+        product.resize(targets, count);
+        kernels::gemm<double>(fit.weight.data(), k, targets, upper, {}, product.data(), count, workspace);
+        form += 2.0 * product.cwiseProduct(fit.weight.middleCols(first, count)).sum();
+      }
+      const double fluctuation = target_variance - 2.0 * fit.weight.cwiseProduct(cross).sum() + form;
       return fluctuation + (bias(fit.weight) - fit.bias).squaredNorm();
     }
   };

@@ -62,8 +62,8 @@ struct SequentialStep {
   int first_layer_steps = 0;
 };
 
-/// Bytes of a residual stream; a walk keeps two, the dense network's and the pruned one's, in memory or in
-/// files.
+/// Bytes of a residual stream; a walk keeps two, the dense network's and the pruned one's, and as much again
+/// of what a branch's last layer reads, in memory or in files.
 inline std::int64_t stream_bytes(Index rows, Index width) {
   return static_cast<std::int64_t>(rows) * width * static_cast<std::int64_t>(sizeof(float));
 }
@@ -113,6 +113,7 @@ class SequentialRefit {
           const Matrix<double> weight = pruned_.weight(step, last_layer(step)).template cast<double>();
           const Vector<double> bias = Vector<float>(pruned_.bias(step, last_layer(step))).cast<double>();
           move_dense(step);
+          keep_features(step);
           set_last(step, regress(step).solve(scaled(step, weight), options_.shrinkages, solver_),
                    {weight, bias}, entry);
         } else {
@@ -120,6 +121,7 @@ class SequentialRefit {
           move_dense(step);
         }
         move_pruned(step);
+        features_width_ = 0;
       } catch (const ValueError& error) {
         throw ValueError(entry.name + ": " + error.what());
       } catch (const Stopped&) {
@@ -166,6 +168,8 @@ class SequentialRefit {
       if (!held_out) fitted_ = next;
     }
     pruned_stream_ = {};
+    features_ = {};
+    features_width_ = 0;
     diverged_ = false;
   }
 
@@ -184,22 +188,57 @@ class SequentialRefit {
 
   /// Streams change in place; only a transition may change their shape.
   void move(N& network, Index step, Stream& stream) {
+    if (network.kind(step) == StepKind::transition) return pass(network, step, stream);
+    for_each_batch(step, true, [&](Index first, Index rows, bool) {
+      const auto part = stream.middleRows(first, rows);
+      network.inputs(step, last_layer(step), part, a_);
+      network.add_output(step, a_, part);
+    });
+  }
+  void pass(N& network, Index step, Stream& stream) {
     const Index rows_after = step + 1 < network.steps() ? network.rows_per_sample(step + 1) : 0;
     Stream next;
     for_each_batch(step, true, [&](Index first, Index rows, bool) {
-      network.run(step, stream.middleRows(first, rows), c_);
-      if (network.kind(step) != StepKind::transition) {
-        stream.middleRows(first, rows) = c_;
-        return;
-      }
-      if (next.size() == 0) next = Stream(samples_ * rows_after, c_.cols(), options_.folder);
-      next.middleRows(first / network.rows_per_sample(step) * rows_after, c_.rows()) = c_;
+      network.run(step, stream.middleRows(first, rows), b_);
+      if (next.size() == 0) next = Stream(samples_ * rows_after, b_.cols(), options_.folder);
+      next.middleRows(first / network.rows_per_sample(step) * rows_after, b_.rows()) = b_;
     });
-    if (next.size() > 0) stream = std::move(next);
+    stream = std::move(next);
   }
+
   void move_dense(Index step) { move(dense_, step, dense_stream_); }
+  /// Nothing reads what would leave the last step.
   void move_pruned(Index step) {
-    if (diverged_) move(pruned_, step, pruned_stream_);
+    if (!diverged_ || step + 1 == pruned_.steps()) return;
+    if (features_width_ == 0) return move(pruned_, step, pruned_stream_);
+    for_each_batch(step, true, [&](Index first, Index rows, bool) {
+      pruned_.add_output(step, features_.middleRows(first, rows).leftCols(features_width_),
+                         pruned_stream_.middleRows(first, rows));
+    });
+  }
+
+  /// What a branch's last layer reads is kept from its fit until the stream moves on, which saves going
+  /// through attention twice, unless it takes more than a stream does.
+  void keep_features(Index step) {
+    const Index width = pruned_.weight(step, last_layer(step)).cols();
+    if (width > pruned_stream_.cols()) return;
+    if (features_.rows() != pruned_stream_.rows() || features_.cols() != pruned_stream_.cols()) {
+      features_ = Stream(pruned_stream_.rows(), pruned_stream_.cols(), options_.folder);
+    }
+    features_width_ = width;
+  }
+
+  /// Puts [features | targets] of a batch into joint_; fill(first row, rows, to) writes targets, on several
+  /// threads.
+  template <class Fill>
+  void join(Index step, const Matrix<float>& features, Index targets, Fill&& fill) {
+    joint_.resize(features.rows(), features.cols() + targets);
+    const Index rows = dense_.rows_per_sample(step);
+    pool().parallel_for(features.rows() / rows, [&](Index sample) {
+      const Index first = sample * rows;
+      joint_.block(first, 0, rows, features.cols()) = features.middleRows(first, rows);
+      fill(first, rows, joint_.block(first, features.cols(), rows, targets));
+    });
   }
 
   /// Maps the pruned stream's inputs of layer 0 onto the dense ones, a ~ M a' + e, so that W (M a' + e) + b
@@ -211,11 +250,11 @@ class SequentialRefit {
     for_each_batch(step, true, [&](Index first, Index rows, bool held_out) {
       pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
       dense_.inputs(step, 0, dense_stream_.middleRows(first, rows), b_);
-      joint_.resize(rows, 2 * width);
-      joint_ << a_, b_;
+      join(step, a_, width, [&](Index at, Index count, auto&& to) { to = b_.middleRows(at, count); });
       regression.observe(joint_, held_out, pool());
     });
-    const auto fit = regression.solve(Matrix<double>::Identity(width, width), options_.shrinkages, solver_);
+    const auto fit =
+        std::move(regression).solve(Matrix<double>::Identity(width, width), options_.shrinkages, solver_);
     const Matrix<double> weight = pruned_.weight(step, 0).template cast<double>();
     const Vector<double> bias = Vector<float>(pruned_.bias(step, 0)).cast<double>();
     pruned_.set_layer(step, 0, weight * fit.layer.weight, bias + weight * fit.layer.bias);
@@ -229,8 +268,11 @@ class SequentialRefit {
     FoldedRegression regression(features, width);
     for_each_batch(step, true, [&](Index first, Index rows, bool held_out) {
       pruned_.inputs(step, last_layer(step), pruned_stream_.middleRows(first, rows), a_);
-      joint_.resize(rows, features + width);
-      joint_ << a_, dense_stream_.middleRows(first, rows) - pruned_stream_.middleRows(first, rows);
+      join(step, a_, width, [&](Index at, Index count, auto&& to) {
+        to = dense_stream_.middleRows(first + at, count) - pruned_stream_.middleRows(first + at, count);
+        if (features_width_ == 0) return;
+        features_.middleRows(first + at, count).leftCols(features) = a_.middleRows(at, count);
+      });
       regression.observe(joint_, held_out, pool());
     });
     return regression;
@@ -268,8 +310,8 @@ class SequentialRefit {
   void refit_mlp(Index step, const PruningPlan::Block& planned, const C& covariance, SequentialStep& entry) {
     const Matrix<double> w2 = dense_.weight(step, 1).template cast<double>();
     const Vector<double> b2 = Vector<float>(dense_.bias(step, 1)).cast<double>();
-    const LinearFit centre =
-        refit(w2, b2, covariance.mean(), covariance.covariance(), planned.kept, {.lambda = options_.lambda});
+    const LinearFit centre = refit(w2, b2, covariance.mean(), covariance.covariance(), planned.kept,
+                                   {.lambda = options_.lambda}, solver_);
     const bool cut = planned.removed() > 0;
     if (options_.inputs) align_inputs(step);
     if (cut && !diverged_) pruned_stream_ = dense_stream_.copy();
@@ -326,7 +368,9 @@ class SequentialRefit {
   bool diverged_ = false;
   /// There is one stream until the first block is cut.
   Stream dense_stream_, pruned_stream_;
-  Matrix<float> a_, b_, c_, joint_;
+  Stream features_;           ///< see keep_features
+  Index features_width_ = 0;  ///< of those that are kept of this step; 0: none
+  Matrix<float> a_, b_, joint_;
   kernels::Workspace<double> solver_{pool().size()};  ///< that regressions are solved on
 };
 

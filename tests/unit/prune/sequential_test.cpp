@@ -101,10 +101,14 @@ class ToyNetwork {
     }
     Matrix<float> features;
     inputs(step, layers(step) - 1, x, features);
+    out = x;
+    add_output(step, features, {out.data(), out.rows(), out.cols()});
+  }
+  void add_output(Index step, const vbp::MatrixView<float>& features, Eigen::Map<Matrix<float>> stream) {
     Matrix<float> y = (features * weight(step, layers(step) - 1).transpose()).rowwise() +
                       bias(step, layers(step) - 1).transpose();
     if (step == 0) y = y * scale_.asDiagonal();
-    out = x + y;
+    stream += y;
   }
   void activate(Index, float* values, Index count) { vbp::kernels::gelu(values, count, values); }
   void outputs(const vbp::MatrixView<float>& x, Matrix<float>& out) { out = x; }

@@ -74,6 +74,14 @@ TEST_CASE("the steps of a Swin Transformer lead through its stages to its logits
     for (Index step = 0; step < network.steps(); ++step) {
       CHECK(stream.rows() == 2 * network.rows_per_sample(step));
       network.run(step, stream, next);
+      if (network.kind(step) != StepKind::transition) {
+        Matrix<float> inputs, moved = stream;
+        network.inputs(step, 1, stream, inputs);
+        Matrix<float> wide(inputs.rows(), inputs.cols() + 5);  // rows need not lie one behind the other
+        wide.leftCols(inputs.cols()) = inputs;
+        network.add_output(step, wide.leftCols(inputs.cols()), {moved.data(), moved.rows(), moved.cols()});
+        CHECK(moved == next);
+      }
       std::swap(stream, next);
       const bool last = step + 1 == network.steps() || network.kind(step + 1) == StepKind::transition;
       if (network.kind(step) == StepKind::transition || !last) continue;
