@@ -107,7 +107,7 @@ void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight,
   // million multiply-adds or so, long beside the cost of handing one out.
   const Index threads = workspace.pool().size();
   const Index work = rows * weight.out() * weight.in() / 1'000'000;
-  const Index tasks = threads == 1 ? 1 : std::min(std::clamp(work, threads, 16 * threads), tiles);
+  const Index tasks = threads == 1 ? 1 : std::min(std::clamp(work, threads, 64 * threads), tiles);
   workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
     kernels.gemm_task(product, task * tiles / tasks, (task + 1) * tiles / tasks, workspace.scratch(worker));
   });
