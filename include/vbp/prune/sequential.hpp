@@ -186,16 +186,16 @@ class SequentialRefit {
     }
   }
 
-  /// Streams change in place; only a transition may change their shape.
+  /// A stream changes in place; only a transition may change its shape.
   void move(N& network, Index step, Stream& stream) {
-    if (network.kind(step) == StepKind::transition) return pass(network, step, stream);
+    if (network.kind(step) == StepKind::transition) return move_across(network, step, stream);
     for_each_batch(step, true, [&](Index first, Index rows, bool) {
       const auto part = stream.middleRows(first, rows);
       network.inputs(step, last_layer(step), part, a_);
       network.add_output(step, a_, part);
     });
   }
-  void pass(N& network, Index step, Stream& stream) {
+  void move_across(N& network, Index step, Stream& stream) {
     const Index rows_after = step + 1 < network.steps() ? network.rows_per_sample(step + 1) : 0;
     Stream next;
     for_each_batch(step, true, [&](Index first, Index rows, bool) {

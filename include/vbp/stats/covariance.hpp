@@ -118,7 +118,7 @@ class Covariance {
   }
 
   /// Adds what another instance has seen (Chan, Golub, LeVeque 1983, with delta delta^T for delta^2); throws
-  /// ShapeError if it has another number of features.
+  /// ShapeError if it has another number of features or targets.
   void merge(const Covariance& other) {
     if (other.features() != features() || other.targets_ != targets_) {
       const auto size = [](const Covariance& of) {
