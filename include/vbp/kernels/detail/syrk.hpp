@@ -35,53 +35,20 @@ struct SyrkShape {
           : std::min<std::ptrdiff_t>(256, 12 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T))));
 };
 
-/// A whole panel of pack_shifted, nothing to be converted.
-template <class Arch, class T>
-void pack_whole_panel(const T* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, const T* shift, T* packed,
-                      double* sum, T* largest) noexcept {
-  using Shape = SyrkShape<Arch, T>;
-  using B = Batch<Arch, T>;
-  constexpr std::ptrdiff_t lanes = Shape::lanes;
-  B centre[3], highest[3];
-  unrolled<3>([&](auto j) {
-    centre[j] = B::load_unaligned(shift + j * lanes);
-    highest[j] = B::load_unaligned(largest + j * lanes);
-  });
-  for (std::ptrdiff_t begin = 0, end = 0; begin < rows; begin = end) {
-    end = std::min(begin + Shape::depth, rows);
-    B part[3] = {B(T(0)), B(T(0)), B(T(0))};
-    for (std::ptrdiff_t i = begin; i < end; ++i, packed += Shape::columns) {
-      unrolled<3>([&](auto j) {
-        prefetch(samples + (i + 8) * stride + j * lanes);
-        const B deviation = B::load_unaligned(samples + i * stride + j * lanes) - centre[j];
-        deviation.store_aligned(packed + j * lanes);
-        part[j] += deviation;
-        highest[j] = xsimd::max(highest[j], xsimd::abs(deviation));
-      });
-    }
-    alignas(64) T parts[static_cast<std::size_t>(Shape::columns)];
-    unrolled<3>([&](auto j) { part[j].store_aligned(parts + j * lanes); });
-    for (std::ptrdiff_t j = 0; j < Shape::columns; ++j) sum[j] += static_cast<double>(parts[j]);
-  }
-  unrolled<3>([&](auto j) { highest[j].store_unaligned(largest + j * lanes); });
-}
-
 /// Packs x_ij - shift[j] of `rows` rows (`stride` apart) and `present` columns into one panel, row after row,
 /// missing columns as zeros. sum[j] += the column's sum, largest[j] = its largest magnitude.
 template <class Arch, class T, class S>
 void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t present,
                   const T* shift, T* packed, double* sum, T* largest) noexcept {
   using Shape = SyrkShape<Arch, T>;
-  if constexpr (std::is_same_v<S, T>) {
-    if (present == Shape::columns) {
-      return pack_whole_panel<Arch, T>(samples, rows, stride, shift, packed, sum, largest);
-    }
-  }
   // Subtracted in the wider of the two types, so that a deviation is rounded once.
   using Wide = std::common_type_t<S, T>;
+  constexpr auto kLine = static_cast<std::ptrdiff_t>(64 / sizeof(S));
   T part[static_cast<std::size_t>(Shape::columns)] = {};
   for (std::ptrdiff_t i = 0; i < rows; ++i, packed += Shape::columns) {
     const S* const from = samples + i * stride;
+    // Rows of a panel are too far apart for the processor to guess the next one.
+    for (std::ptrdiff_t j = 0; j < present; j += kLine) prefetch(from + 8 * stride + j);
     for (std::ptrdiff_t j = 0; j < present; ++j) {
       const T deviation = static_cast<T>(static_cast<Wide>(from[j]) - static_cast<Wide>(shift[j]));
       packed[j] = deviation;
