@@ -204,6 +204,12 @@ std::int64_t covariance_bytes(Index features) {
   return static_cast<std::int64_t>(vbp::Covariance<float>::bytes(features));
 }
 
+/// Bytes of all that a sequential refit keeps of the shape of the stream that enters it: that stream, which
+/// is there until the end, the dense and the pruned one, and as much again of what attention's outputs read.
+std::int64_t all_stream_bytes(Index rows, Index width) {
+  return 4 * vbp::stream_bytes(rows, width);
+}
+
 /// Bytes of the work on one block.
 std::int64_t work_bytes(const Gather& gather, const Facts& facts) {
   if (!gather.start) return 0;
@@ -240,9 +246,8 @@ Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) 
     if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
   }
   layout.store_covariances = all + work > limit;
-  // As it enters the first block there is a third, and as much again holds what attention's outputs read.
   const std::int64_t streams =
-      4 * vbp::stream_bytes(images * facts.stream_rows, facts.stream_dim) + vbp::stream_bytes(images, next);
+      all_stream_bytes(images * facts.stream_rows, facts.stream_dim) + vbp::stream_bytes(images, next);
   layout.store_streams = layout.store_covariances || all + work + streams > limit;
   if (!layout.store_covariances) return layout;
   layout.groups = {0};
@@ -261,7 +266,7 @@ Layout layout_of(const Gather& gather, const Facts& facts, std::int64_t images) 
 }  // namespace
 
 Json CalibrationRun::memory() const {
-  std::int64_t in_files = start.folder().empty() ? 0 : 4 * vbp::stream_bytes(start.rows(), start.cols());
+  std::int64_t in_files = start.folder().empty() ? 0 : all_stream_bytes(start.rows(), start.cols());
   for (const auto& covariance : stored) in_files += covariance.bytes();
   return {{"limit", *room.bytes}, {"passes", passes}, {"bytes_in_files", in_files}};
 }

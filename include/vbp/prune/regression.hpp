@@ -19,7 +19,7 @@ namespace vbp {
 class FoldedRegression {
  public:
   FoldedRegression(Index features, Index targets)
-      : features_(features), fitted_(features + targets, targets), held_out_(features + targets, targets) {}
+      : fitted_(features + targets, targets), held_out_(features + targets, targets) {}
 
   /// Rows [features | targets].
   void observe(const MatrixView<float>& rows, bool held_out, ThreadPool& pool) {
@@ -41,8 +41,7 @@ class FoldedRegression {
             kernels::Workspace<double>& workspace) && {
     Fit best{.shrinkage = shrinkages.front()};
     if (held_out_.count() > 0 && fitted_.count() > 1) {
-      const Moments fitted(fitted_, features_, workspace.pool());
-      const Moments unseen(held_out_, features_, workspace.pool());
+      const Moments fitted(fitted_, workspace.pool()), unseen(held_out_, workspace.pool());
       std::vector<double> errors;
       for (const double shrinkage : shrinkages)
         errors.push_back(unseen.error(fitted.solve(centre, shrinkage, workspace), workspace));
@@ -51,7 +50,7 @@ class FoldedRegression {
       best.shrinkage = shrinkages[static_cast<std::size_t>(least - errors.begin())];
     }
     fitted_.merge(held_out_);
-    const Moments moments(fitted_, features_, workspace.pool());
+    const Moments moments(fitted_, workspace.pool());
     best.layer = moments.solve(centre, best.shrinkage, workspace);
     const double unit = moments.target_variance > 0.0 ? moments.target_variance : 1.0;
     best.error = moments.error(best.layer, workspace) / unit;
@@ -69,15 +68,16 @@ class FoldedRegression {
     double target_variance = 0.0;  ///< of all together
 
     /// The joint covariance's blocks, straight from its sums: it may be large, and this is done often.
-    Moments(const Covariance<float>& joint, Index k, ThreadPool& pool) {
+    Moments(const Covariance<float>& joint, ThreadPool& pool) {
       const Matrix<double>& products = joint.products();
       const Vector<double>& sum = joint.sum();
-      const Index targets = joint.targets();
+      const Index targets = joint.targets(), k = joint.features() - targets;
       const auto n = static_cast<double>(joint.count());
-      features.setZero(k, k);
+      features.resize(k, k);
       cross.resize(targets, k);
       pool.parallel_for(k, [&](Index i) {
         const double mean = sum(i) / n;
+        features.row(i).head(i).setZero();
         features.row(i).tail(k - i) =
             (products.row(i).segment(i, k - i) - mean * sum.segment(i, k - i).transpose()) / n;
         features(i, i) = std::max(0.0, features(i, i));
@@ -120,7 +120,6 @@ class FoldedRegression {
     }
   };
 
-  Index features_;
   Covariance<float> fitted_, held_out_;
 };
 
