@@ -135,7 +135,7 @@ template <std::ptrdiff_t N, class Function>
 }
 
 /// Asks for a cache line that will be read once the second-level cache has it. Any address will do.
-inline void prefetch(const void* address) noexcept {
+[[gnu::always_inline]] inline void prefetch(const void* address) noexcept {
 #if defined(__GNUC__)
   __builtin_prefetch(address, 0, 2);
 #else
