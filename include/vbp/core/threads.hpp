@@ -26,11 +26,10 @@ class ThreadPool {
  public:
   /// A pool of `threads` in all; 0 asks for one a hardware thread. Throws std::system_error if the system
   /// does not start so many.
-  explicit ThreadPool(int threads = 0) {
-    if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    workers_.reserve(static_cast<std::size_t>(threads - 1));
+  explicit ThreadPool(int threads = 0) : shares_(number_of(threads)) {
+    workers_.reserve(shares_.size() - 1);
     try {
-      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+      for (int i = 1; i < size(); ++i) workers_.emplace_back([this, i] { serve(i); });
     } catch (...) {
       stop();
       throw;
@@ -42,11 +41,13 @@ class ThreadPool {
 
   ~ThreadPool() { stop(); }
 
-  int size() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+  int size() const noexcept { return static_cast<int>(shares_.size()); }
 
   /// Calls body(i), or body(i, worker) with worker in [0, size()), once for every i in [0, count), in any
-  /// order, and returns when all have ended. A worker's calls never overlap, so scratch may belong to it.
-  /// If bodies throw, the exception of the lowest such index that was run is rethrown.
+  /// order, and returns when all have ended. Each worker begins with a share of consecutive i, the same in
+  /// every loop of that count, so neighbours in i should be neighbours in memory. A worker's calls never
+  /// overlap, so scratch may belong to it. If bodies throw, the exception of the lowest such index that was
+  /// run is rethrown.
   template <class Body>
   void parallel_for(Index count, Body&& body) {
     if (count <= 0) return;
@@ -57,8 +58,11 @@ class ThreadPool {
     using Plain = std::remove_reference_t<Body>;
     body_ = const_cast<void*>(static_cast<const void*>(&body));
     call_ = [](void* context, Index i, int worker) { call(*static_cast<Plain*>(context), i, worker); };
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
+    for (Index w = 0; w < size(); ++w) {
+      Share& share = shares_[static_cast<std::size_t>(w)];
+      share.next.store(w * count / size(), std::memory_order_relaxed);
+      share.end = (w + 1) * count / size();
+    }
     error_index_ = count;
     busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
@@ -72,6 +76,17 @@ class ThreadPool {
   // About 50 microseconds of spinning: longer than the gap between two loops of a forward pass, and
   // short enough that an idle pool costs nothing.
   static constexpr int kSpins = 2000;
+
+  /// A worker's part of a loop, on a cache line of its own.
+  struct alignas(64) Share {
+    std::atomic<Index> next{0};
+    Index end = 0;
+  };
+
+  static std::size_t number_of(int threads) noexcept {
+    return threads > 0 ? static_cast<std::size_t>(threads)
+                       : std::max(1U, std::thread::hardware_concurrency());
+  }
 
   void stop() noexcept {
     stop_.store(true, std::memory_order_relaxed);
@@ -97,16 +112,21 @@ class ThreadPool {
 #endif
   }
 
+  /// A worker's own share first, so that what it left in its caches in one loop is there in the next; then
+  /// what is left of the others'.
   void work(int worker) noexcept {
-    for (Index i = next_.fetch_add(1, std::memory_order_relaxed); i < count_;
-         i = next_.fetch_add(1, std::memory_order_relaxed)) {
-      try {
-        call_(body_, i, worker);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex_);
-        if (i < error_index_) {
-          error_index_ = i;
-          error_ = std::current_exception();
+    for (int other = 0; other < size(); ++other) {
+      Share& share = shares_[static_cast<std::size_t>((worker + other) % size())];
+      for (Index i = share.next.fetch_add(1, std::memory_order_relaxed); i < share.end;
+           i = share.next.fetch_add(1, std::memory_order_relaxed)) {
+        try {
+          call_(body_, i, worker);
+        } catch (...) {
+          const std::lock_guard lock(error_mutex_);
+          if (i < error_index_) {
+            error_index_ = i;
+            error_ = std::current_exception();
+          }
         }
       }
     }
@@ -137,8 +157,7 @@ class ThreadPool {
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> busy_{0};
-  std::atomic<Index> next_{0};
-  Index count_ = 0;
+  std::vector<Share> shares_;
   void* body_ = nullptr;
   void (*call_)(void*, Index, int) = nullptr;
   std::mutex error_mutex_;

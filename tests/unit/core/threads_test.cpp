@@ -91,6 +91,33 @@ TEST_CASE("all threads work at the same time", "[core][threads]") {
   CHECK(std::all_of(calls.begin(), calls.end(), [](const auto& count) { return count == 1; }));
 }
 
+TEST_CASE("a worker begins with its own share, loop after loop", "[core][threads]") {
+  ThreadPool pool(4);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Index> firsts(4, -1);
+    std::atomic<int> begun = 0;
+    pool.parallel_for(10, [&](Index i, int worker) {
+      Index& first = firsts[static_cast<std::size_t>(worker)];
+      if (first >= 0) return;
+      first = i;
+      ++begun;
+      while (begun < 4) std::this_thread::yield();
+    });
+    REQUIRE(firsts == std::vector<Index>{0, 2, 5, 7});
+  }
+}
+
+TEST_CASE("what a worker has not begun when the others have ended, they take", "[core][threads]") {
+  ThreadPool pool(2);
+  // The first call ends when all others have: its share is the other worker's, but for itself.
+  std::atomic<int> ended = 0;
+  pool.parallel_for(10, [&](Index i) {
+    while (i == 0 && ended < 9) std::this_thread::yield();
+    ++ended;
+  });
+  CHECK(ended == 10);
+}
+
 TEST_CASE("when a loop returns, what it wrote is there", "[core][threads]") {
   ThreadPool pool(3);
   std::vector<int> values(300);
