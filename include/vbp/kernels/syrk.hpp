@@ -54,34 +54,43 @@ class PackedDeviations {
   /// diagonal only what shares a panel with it is written. [columns, columns], rows `stride` apart. At most
   /// 256 products are summed in T before they are added in double; the same bits for any number of threads.
   void add_products(double* products, Index stride, ThreadPool& pool) const {
-    add_products(columns_, products, stride, pool);
-  }
-
-  /// The same for i < rows and for i = j; of the others only what shares a panel with these is written.
-  void add_products(Index rows, double* products, Index stride, ThreadPool& pool) const {
-    const Index width = kernels_.deviation_panel;
-    const Index full = (std::min(rows, columns_) + width - 1) / width, triangle = full * (full + 1) / 2;
-    pool.parallel_for(triangle + (panels() - full) * (full + 1), [&](Index pair) {
-      // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left in the triangle
-      // over the first rows, full + 1 pairs a column to the right of it, the last on the diagonal.
-      Index left = 0, right = 0;
-      if (pair < triangle) {
-        right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
-        while (right * (right + 1) / 2 > pair) --right;
-        while ((right + 1) * (right + 2) / 2 <= pair) ++right;
-        left = pair - right * (right + 1) / 2;
-      } else {
-        right = full + (pair - triangle) / (full + 1);
-        left = (pair - triangle) % (full + 1);
-        if (left == full) left = right;
-      }
-      kernels_.add_panel_products(packed_.data() + left * width * rows_,
-                                  packed_.data() + right * width * rows_, rows_, present(left),
-                                  present(right), products + left * width * stride + right * width, stride);
+    pool.parallel_for(panels() * (panels() + 1) / 2, [&](Index pair) {
+      // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left.
+      auto right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
+      while (right * (right + 1) / 2 > pair) --right;
+      while ((right + 1) * (right + 2) / 2 <= pair) ++right;
+      add_pair(pair - right * (right + 1) / 2, *this, right, products, stride);
     });
   }
 
+  /// products[i, j] += sum over the samples of deviation i times deviation j of `others`, deviations of the
+  /// same samples: [columns, columns of the others].
+  void add_products(const PackedDeviations& others, double* products, Index stride, ThreadPool& pool) const {
+    pool.parallel_for(panels() * others.panels(), [&](Index pair) {
+      add_pair(pair % panels(), others, pair / panels(), products, stride);
+    });
+  }
+
+  /// Sum of each column's squared deviations, the diagonal of the products.
+  Vector<double> squares(ThreadPool& pool) const {
+    Vector<double> sum = Vector<double>::Zero(columns_);
+    pool.parallel_for(panels(), [&](Index panel) {
+      const Index first = panel * kernels_.deviation_panel;
+      kernels_.add_panel_squares(packed_.data() + first * rows_, rows_, present(panel), sum.data() + first);
+    });
+    return sum;
+  }
+
  private:
+  /// Of one panel and one of `others`.
+  void add_pair(Index left, const PackedDeviations& others, Index right, double* products,
+                Index stride) const {
+    const Index width = kernels_.deviation_panel;
+    kernels_.add_panel_products(
+        packed_.data() + left * width * rows_, others.packed_.data() + right * width * rows_, rows_,
+        present(left), others.present(right), products + left * width * stride + right * width, stride);
+  }
+
   Index panels() const noexcept {
     return (columns_ + kernels_.deviation_panel - 1) / kernels_.deviation_panel;
   }

@@ -21,9 +21,9 @@ class FoldedRegression {
   FoldedRegression(Index features, Index targets)
       : fitted_(features + targets, targets), held_out_(features + targets, targets) {}
 
-  /// Rows [features | targets].
-  void observe(const MatrixView<float>& rows, bool held_out, ThreadPool& pool) {
-    (held_out ? held_out_ : fitted_).observe(rows, pool);
+  void observe(const MatrixView<float>& features, const MatrixView<float>& targets, bool held_out,
+               ThreadPool& pool) {
+    (held_out ? held_out_ : fitted_).observe(features, targets, pool);
   }
 
   /// A weight, the bias that goes with it, its shrinkage, and mean squared errors of a row.

@@ -228,16 +228,19 @@ class SequentialRefit {
     features_width_ = width;
   }
 
-  /// Puts [features | targets] of a batch into joint_; fill(first row, rows, to) writes targets, on several
-  /// threads.
-  template <class Fill>
-  void join(Index step, const Matrix<float>& features, Index targets, Fill&& fill) {
-    joint_.resize(features.rows(), features.cols() + targets);
-    const Index rows = dense_.rows_per_sample(step);
-    pool().parallel_for(features.rows() / rows, [&](Index sample) {
-      const Index first = sample * rows;
-      joint_.block(first, 0, rows, features.cols()) = features.middleRows(first, rows);
-      fill(first, rows, joint_.block(first, features.cols(), rows, targets));
+  /// body(first row, rows) for every sample among `rows` rows, on several threads.
+  template <class Body>
+  void for_each_sample(Index step, Index rows, Body&& body) {
+    const Index each = dense_.rows_per_sample(step);
+    pool().parallel_for(rows / each, [&](Index sample) { body(sample * each, each); });
+  }
+
+  /// What the last layer of a step has to add to a batch, with the dense stream one step ahead, into b_.
+  void take_targets(Index step, Index first, Index rows) {
+    b_.resize(rows, dense_stream_.cols());
+    for_each_sample(step, rows, [&](Index at, Index count) {
+      b_.middleRows(at, count) =
+          dense_stream_.middleRows(first + at, count) - pruned_stream_.middleRows(first + at, count);
     });
   }
 
@@ -250,8 +253,7 @@ class SequentialRefit {
     for_each_batch(step, true, [&](Index first, Index rows, bool held_out) {
       pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
       dense_.inputs(step, 0, dense_stream_.middleRows(first, rows), b_);
-      join(step, a_, width, [&](Index at, Index count, auto&& to) { to = b_.middleRows(at, count); });
-      regression.observe(joint_, held_out, pool());
+      regression.observe(a_, b_, held_out, pool());
     });
     const auto fit =
         std::move(regression).solve(Matrix<double>::Identity(width, width), options_.shrinkages, solver_);
@@ -260,20 +262,19 @@ class SequentialRefit {
     pruned_.set_layer(step, 0, weight * fit.layer.weight, bias + weight * fit.layer.bias);
   }
 
-  /// Joint moments of the last layer's inputs in the pruned network and of what it has to add, with the dense
-  /// stream one step ahead.
+  /// Joint moments of the last layer's inputs in the pruned network and of what it has to add.
   FoldedRegression regress(Index step) {
     const Index features = pruned_.weight(step, last_layer(step)).cols();
-    const Index width = dense_stream_.cols();
-    FoldedRegression regression(features, width);
+    FoldedRegression regression(features, dense_stream_.cols());
     for_each_batch(step, true, [&](Index first, Index rows, bool held_out) {
       pruned_.inputs(step, last_layer(step), pruned_stream_.middleRows(first, rows), a_);
-      join(step, a_, width, [&](Index at, Index count, auto&& to) {
-        to = dense_stream_.middleRows(first + at, count) - pruned_stream_.middleRows(first + at, count);
-        if (features_width_ == 0) return;
-        features_.middleRows(first + at, count).leftCols(features) = a_.middleRows(at, count);
-      });
-      regression.observe(joint_, held_out, pool());
+      take_targets(step, first, rows);
+      if (features_width_ > 0) {
+        for_each_sample(step, rows, [&](Index at, Index count) {
+          features_.middleRows(first + at, count).leftCols(features) = a_.middleRows(at, count);
+        });
+      }
+      regression.observe(a_, b_, held_out, pool());
     });
     return regression;
   }
@@ -338,7 +339,7 @@ class SequentialRefit {
       auto& workspace = dense_.workspace();
       for_each_batch(step, false, [&](Index first, Index rows, bool) {
         pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), a_);
-        b_ = dense_stream_.middleRows(first, rows) - pruned_stream_.middleRows(first, rows);
+        take_targets(step, first, rows);
         gauss_newton.add_gradient(a_, b_, activate, workspace);
       });
       gauss_newton.solve(solver_);
@@ -370,7 +371,7 @@ class SequentialRefit {
   Stream dense_stream_, pruned_stream_;
   Stream features_;           ///< see keep_features
   Index features_width_ = 0;  ///< of those that are kept of this step; 0: none
-  Matrix<float> a_, b_, joint_;
+  Matrix<float> a_, b_;
   kernels::Workspace<double> solver_{pool().size()};  ///< that regressions are solved on
 };
 

@@ -94,27 +94,22 @@ class Covariance {
   /// The same on the threads of `pool`: bit for bit the same result.
   template <class Derived>
   void observe(const Eigen::DenseBase<Derived>& samples, ThreadPool& pool) {
-    using S = typename Derived::Scalar;
-    static_assert(std::same_as<S, float> || std::same_as<S, double>, "samples must be float or double");
     detail::require_features(samples.cols(), features(), "a covariance");
-    if (samples.rows() == 0) return;
-    const MatrixView<S> rows(samples.derived());
-    const Vector<T> shift = count_ > 0 ? shift_
-                                       : Vector<T>(rows.topRows(std::min<Index>(kShiftRows, rows.rows()))
-                                                       .template cast<double>()
-                                                       .colwise()
-                                                       .mean()
-                                                       .transpose()
-                                                       .template cast<T>());
-    const kernels::PackedDeviations<T> packed(rows.data(), rows.rows(), rows.outerStride(), features(),
-                                              shift.data(), pool);
-    for (Index j = 0; j < features(); ++j) {
-      if (!packed.products_fit(j)) detail::refuse_feature(rows, j, "second moment");
+    add(view(samples.leftCols(features() - targets_)), view(samples.rightCols(targets_)), pool);
+  }
+
+  /// The same of a regression's features and targets that lie apart, [n, features - targets] and [n,
+  /// targets].
+  template <class Features, class Targets>
+  void observe(const Eigen::DenseBase<Features>& samples, const Eigen::DenseBase<Targets>& targets,
+               ThreadPool& pool) {
+    detail::require_features(samples.cols(), features() - targets_, "a covariance");
+    detail::require_features(targets.cols(), targets_, "a covariance, its targets,");
+    if (samples.rows() != targets.rows()) {
+      throw ShapeError("features of " + std::to_string(samples.rows()) + " samples and targets of " +
+                       std::to_string(targets.rows()));
     }
-    packed.add_products(features() - targets_, products_.data(), features(), pool);
-    shift_ = shift;
-    sum_ += packed.sum();
-    count_ += rows.rows();
+    add(view(samples), view(targets), pool);
   }
 
   /// Adds what another instance has seen (Chan, Golub, LeVeque 1983, with delta delta^T for delta^2); throws
@@ -209,6 +204,51 @@ class Covariance {
   static constexpr Index kShiftRows = 256;
 
   Covariance() = default;
+
+  template <class Derived>
+  static auto view(const Eigen::DenseBase<Derived>& samples) {
+    using S = typename Derived::Scalar;
+    static_assert(std::same_as<S, float> || std::same_as<S, double>, "samples must be float or double");
+    return MatrixView<S>(samples.derived());
+  }
+
+  /// The provisional mean of what is seen first.
+  template <class S>
+  static Vector<T> shift_of(const MatrixView<S>& rows) {
+    return rows.topRows(std::min<Index>(kShiftRows, rows.rows()))
+        .template cast<double>()
+        .colwise()
+        .mean()
+        .transpose()
+        .template cast<T>();
+  }
+
+  template <class S>
+  void add(const MatrixView<S>& samples, const MatrixView<S>& targets, ThreadPool& pool) {
+    if (samples.rows() == 0) return;
+    Vector<T> shift = shift_;
+    const Index own = samples.cols();
+    if (count_ == 0) {
+      shift.head(own) = shift_of(samples);
+      shift.tail(targets_) = shift_of(targets);
+    }
+    const auto pack = [&](const MatrixView<S>& rows, Index first) {
+      kernels::PackedDeviations<T> packed(rows.data(), rows.rows(), rows.outerStride(), rows.cols(),
+                                          shift.data() + first, pool);
+      for (Index j = 0; j < rows.cols(); ++j) {
+        if (!packed.products_fit(j)) detail::refuse_feature(rows, j, "second moment", first);
+      }
+      return packed;
+    };
+    const auto deviations = pack(samples, 0), of_targets = pack(targets, own);
+    deviations.add_products(products_.data(), features(), pool);
+    deviations.add_products(of_targets, products_.data() + own, features(), pool);
+    products_.diagonal().tail(targets_) += of_targets.squares(pool);
+    sum_.head(own) += deviations.sum();
+    sum_.tail(targets_) += of_targets.sum();
+    shift_ = shift;
+    count_ += samples.rows();
+  }
 
   static void require_some(Index features) {
     if (features <= 0)

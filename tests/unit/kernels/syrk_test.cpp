@@ -113,34 +113,34 @@ TEST_CASE("products are the same for any number of threads", "[kernels][syrk]") 
   CHECK(products(5) == expected);
 }
 
-TEST_CASE("products of the first rows alone are those of all, and the others are left alone",
-          "[kernels][syrk]") {
-  constexpr Index kRows = 70, kColumns = 250;
+TEST_CASE("products with other columns and squares are those of all columns together", "[kernels][syrk]") {
+  constexpr Index kRows = 600, kColumns = 250;
   vbp::Random random(3);
   GuardedMatrix<float> samples(kRows, kColumns);
   samples.fill(random);
   GuardedMatrix<float> shift(1, kColumns);
   shift.fill(random);
   vbp::ThreadPool pool(2);
-  const kernels::PackedDeviations<float> packed(samples.data(), kRows, samples.stride(), kColumns,
-                                                shift.data(), pool);
+  const auto pack = [&](Index first, Index count) {
+    return kernels::PackedDeviations<float>(samples.data() + first, kRows, samples.stride(), count,
+                                            shift.data() + first, pool);
+  };
   Matrix<double> all = Matrix<double>::Zero(kColumns, kColumns);
-  packed.add_products(all.data(), kColumns, pool);
+  pack(0, kColumns).add_products(all.data(), kColumns, pool);
+  CHECK(pack(0, kColumns).squares(pool) == all.diagonal());
   const Index panel = kernels::table<float>().deviation_panel;
   for (const Index first : {Index{0}, Index{1}, panel, panel + 1, kColumns}) {
-    Matrix<double> some = Matrix<double>::Zero(kColumns, kColumns);
-    packed.add_products(first, some.data(), kColumns, pool);
-    Index wrong = 0, touched = 0;
-    for (Index i = 0; i < kColumns; ++i) {
-      for (Index j = i; j < kColumns; ++j) {
-        const bool asked = i < first || i == j;
-        if (asked && some(i, j) != all(i, j)) ++wrong;
-        if (!asked && i / panel >= (first + panel - 1) / panel && i / panel != j / panel && some(i, j) != 0.0)
-          ++touched;
-      }
+    const Index rest = kColumns - first;
+    GuardedMatrix<double> cross(first, rest, 3);
+    for (Index i = 0; i < first; ++i) std::fill_n(cross.data() + i * cross.stride(), rest, 1.0);
+    pack(0, first).add_products(pack(first, rest), cross.data(), cross.stride(), pool);
+    Index wrong = 0;
+    for (Index i = 0; i < first; ++i) {
+      for (Index j = 0; j < rest; ++j) wrong += cross(i, j) == 1.0 + all(i, first + j) ? 0 : 1;
     }
     CAPTURE(first);
     CHECK(wrong == 0);
-    CHECK(touched == 0);
+    CHECK(cross.intact());
+    CHECK(pack(first, rest).squares(pool) == all.diagonal().tail(rest));
   }
 }

@@ -146,11 +146,40 @@ TEST_CASE("of a regression's targets only the variances are formed", "[covarianc
     CHECK(joint.targets() == targets);
     CHECK(joint.m2() == expected);
     CHECK((joint.variance() * 399.0 - expected.diagonal()).norm() <= 1e-15 * expected.diagonal().norm());
+    const auto observe_apart = [&](Covariance<float> seen) {
+      vbp::ThreadPool pool(2);
+      const auto part = [&](Index first, Index count) {
+        const auto rows = x.middleRows(first, count);
+        seen.observe(rows.leftCols(160 - targets), Matrix<float>(rows.rightCols(targets)), pool);
+      };
+      part(0, 270);
+      part(270, 130);
+      return seen;
+    };
+    Covariance<float> together(160, targets);
+    together.observe(x.topRows(270));
+    together.observe(x.bottomRows(130));
+    const Covariance<float> apart = observe_apart(Covariance<float>(160, targets));
+    CHECK(apart.count() == 400);
+    CHECK(apart.mean() == together.mean());
+    CHECK(apart.m2() == together.m2());
   }
   CHECK_THROWS_AS(Covariance<float>(160, -1), ShapeError);
   CHECK_THROWS_AS(Covariance<float>(160, 161), ShapeError);
   Covariance<float> plain(160);
   CHECK_THROWS_WITH(plain.merge(Covariance<float>(160, 30)), Contains("30 of them targets"));
+  vbp::ThreadPool pool(1);
+  Covariance<float> joint(160, 30);
+  const auto features = x.leftCols(130);
+  Matrix<float> of_targets = x.rightCols(30);
+  CHECK_THROWS_WITH(joint.observe(x, of_targets, pool), Contains("160 features for a covariance of 130"));
+  CHECK_THROWS_WITH(joint.observe(features, x, pool), Contains("its targets"));
+  CHECK_THROWS_WITH(joint.observe(features, of_targets.topRows(399), pool),
+                    Contains("400") && Contains("399"));
+  of_targets(7, 2) = std::nanf("");
+  CHECK_THROWS_WITH(joint.observe(features, of_targets, pool), Contains("feature 132 of sample 7 is NaN"));
+  CHECK(joint.count() == 0);
+  CHECK(joint.products().isZero(0.0));
 }
 
 TEST_CASE("the number of threads changes no bit of a covariance", "[covariance]") {

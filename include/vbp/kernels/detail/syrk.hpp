@@ -120,4 +120,25 @@ void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std:
   }
 }
 
+/// square_sum[j] += sum over `rows` samples of the squares in column j of a packed panel, of which `present`
+/// columns exist; summed like products.
+template <class Arch, class T>
+void add_panel_squares(const T* panel, std::ptrdiff_t rows, std::ptrdiff_t present,
+                       double* square_sum) noexcept {
+  using Shape = SyrkShape<Arch, T>;
+  using B = Batch<Arch, T>;
+  for (std::ptrdiff_t first = 0; first < rows; first += Shape::depth) {
+    B sum[3] = {B(T(0)), B(T(0)), B(T(0))};
+    for (std::ptrdiff_t k = first; k < std::min(first + Shape::depth, rows); ++k) {
+      unrolled<3>([&](auto j) {
+        const B deviation = B::load_aligned(panel + k * Shape::columns + j * Shape::lanes);
+        sum[j] = multiply_add<Arch, T>(deviation, deviation, sum[j]);
+      });
+    }
+    alignas(64) T sums[static_cast<std::size_t>(Shape::columns)];
+    unrolled<3>([&](auto j) { sum[j].store_aligned(sums + j * Shape::lanes); });
+    for (std::ptrdiff_t j = 0; j < present; ++j) square_sum[j] += static_cast<double>(sums[j]);
+  }
+}
+
 }  // namespace vbp::kernels::detail

@@ -63,6 +63,7 @@ struct KernelTable {
   decltype(&detail::pack_shifted<xsimd::default_arch, T, float>) pack_shifted_of_float;
   decltype(&detail::pack_shifted<xsimd::default_arch, T, double>) pack_shifted_of_double;
   decltype(&detail::add_panel_products<xsimd::default_arch, T>) add_panel_products;
+  decltype(&detail::add_panel_squares<xsimd::default_arch, T>) add_panel_squares;
   decltype(&detail::multiply_add_loop<xsimd::default_arch, T>) multiply_add_loop;
 };
 
@@ -104,6 +105,7 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .pack_shifted_of_float = &pack_shifted<Arch, T, float>,
           .pack_shifted_of_double = &pack_shifted<Arch, T, double>,
           .add_panel_products = &add_panel_products<Arch, T>,
+          .add_panel_squares = &add_panel_squares<Arch, T>,
           .multiply_add_loop = &multiply_add_loop<Arch, T>};
 }
 
