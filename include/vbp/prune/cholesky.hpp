@@ -24,7 +24,7 @@ class Cholesky {
       : factor_(std::move(a)), workspace_(workspace) {
     const Index n = factor_.rows();
     // Products are added by their kernel, so that what is left of A is kept as its negative.
-    factor_ = -factor_;
+    workspace_.pool().parallel_for(n, [&](Index i) { factor_.row(i) *= -1.0; });
     const Vector<double> zero = Vector<double>::Zero(n);
     for (Index first = 0; first < n; first += kBlock) {
       const Index count = std::min(kBlock, n - first), next = first + count, rest = n - next;

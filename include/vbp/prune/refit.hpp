@@ -51,19 +51,24 @@ inline Matrix<double> ridge(const MatrixView<double>& features, const MatrixView
   if (!(lambda >= 0.0 && std::isfinite(lambda))) {
     throw ValueError("lambda " + std::to_string(lambda) + " is not a number from 0 up");
   }
-  if (!cross.allFinite() || !centre.allFinite() || !features.allFinite()) {
-    throw ValueError("a covariance or weight of a ridge regression is not finite");
-  }
   const double scale = k > 0 ? features.trace() / static_cast<double>(k) : 0.0;
-  if (!(scale > 0.0)) return centre;
-  Matrix<double> shrunk = features;
+  const auto require_finite = [](bool finite) {
+    if (!finite) throw ValueError("a covariance or weight of a ridge regression is not finite");
+  };
+  require_finite(std::isfinite(scale) && centre.allFinite());
+  if (scale <= 0.0) return centre;
+  Matrix<double> shrunk(k, k);
+  workspace.pool().parallel_for(k, [&](Index i) { shrunk.row(i) = features.row(i); });
   shrunk.diagonal().array() += lambda * scale;
   Cholesky factor(std::move(shrunk), workspace);
   if (!factor.definite()) {
+    require_finite(features.allFinite());
     throw ValueError("the covariance of the kept features is singular; a larger lambda than " +
                      std::to_string(lambda) + " is needed");
   }
-  return factor.solve(cross + lambda * scale * centre);
+  Matrix<double> solution = factor.solve(cross + lambda * scale * centre);
+  require_finite(solution.allFinite());
+  return solution;
 }
 
 /// The same on the calling thread alone.

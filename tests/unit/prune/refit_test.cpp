@@ -89,8 +89,23 @@ TEST_CASE("ridge regression keeps the centre where there is nothing to learn", "
   CHECK((v.rightCols(3) - centre.rightCols(3)).norm() <= 1e-12 * centre.norm());
   CHECK_THROWS_AS(vbp::ridge(zero, Matrix<double>::Zero(3, 5), centre, 1e-3), ShapeError);
   CHECK_THROWS_AS(vbp::ridge(zero, Matrix<double>::Zero(3, 4), centre, -1.0), ValueError);
-  singular(1, 1) = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(vbp::ridge(singular, Matrix<double>::Zero(3, 4), centre, 1.0), ValueError);
+}
+
+TEST_CASE("ridge regression refuses what is not finite", "[refit]") {
+  vbp::Random random(2);
+  const Matrix<double> covariance = well_conditioned(random, 4), weight = gaussian(random, 3, 4);
+  const auto spoilt = [](Matrix<double> matrix, Index column) {
+    matrix(0, column) = std::numeric_limits<double>::quiet_NaN();
+    return matrix;
+  };
+  for (const Index column : {0, 2}) {
+    CAPTURE(column);
+    CHECK_THROWS_WITH(vbp::ridge(spoilt(covariance, column), weight, weight, 1e-3), Contains("not finite"));
+    CHECK_THROWS_WITH(vbp::ridge(covariance, spoilt(weight, column), weight, 1e-3), Contains("not finite"));
+    CHECK_THROWS_WITH(vbp::ridge(covariance, weight, spoilt(weight, column), 1e-3), Contains("not finite"));
+    CHECK_THROWS_WITH(vbp::ridge(Matrix<double>::Zero(4, 4), weight, spoilt(weight, column), 1e-3),
+                      Contains("not finite"));
+  }
 }
 
 TEST_CASE("the refit equals the block-inverse update", "[refit]") {
