@@ -1,8 +1,8 @@
-/// The products of DeiT's layers, 197 tokens: ours, with the epilogues of the layers and without, and beside
-/// it OpenBLAS and oneDNN where they are installed (Eigen: gemm_eigen.cpp). The best of many runs, each
-/// between two of the multiply-add loop. The others choose instructions by themselves; OPENBLAS_CORETYPE and
-/// DNNL_MAX_CPU_ISA force them, where a library is too old to know the CPU or has to be held to what VBP_ARCH
-/// says.
+/// The products of DeiT's layers, 197 tokens an image: ours, with the epilogues of the layers and without,
+/// and beside it OpenBLAS and oneDNN where they are installed (Eigen: gemm_eigen.cpp). The best of many runs,
+/// each between two of the multiply-add loop. The others choose instructions by themselves; OPENBLAS_CORETYPE
+/// and DNNL_MAX_CPU_ISA force them, where a library is too old to know the CPU or has to be held to what
+/// VBP_ARCH says.
 
 #include "layers.hpp"
 
@@ -26,10 +26,10 @@ using vbp::kernels::EpilogueKind;
 void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
   // As in the forward pass: rows of A an odd number of cache lines apart.
   const Index a_stride = layer.in + 16;
-  const vbp::AlignedBuffer<float> a = bench::random_values(bench::kTokens * a_stride, 1);
+  const vbp::AlignedBuffer<float> a = bench::random_values(bench::rows() * a_stride, 1);
   const vbp::AlignedBuffer<float> w = bench::random_values(layer.out * layer.in, 2);
   const vbp::AlignedBuffer<float> rows = bench::random_values(3 * layer.out, 3);
-  vbp::AlignedBuffer<float> c = bench::random_values(bench::kTokens * layer.out, 4);
+  vbp::AlignedBuffer<float> c = bench::random_values(bench::rows() * layer.out, 4);
   const vbp::kernels::PackedWeight<float> packed(
       Eigen::Map<const vbp::Matrix<float>>(w.data(), layer.out, layer.in));
   vbp::kernels::Epilogue<float> epilogue = {.kind = kind, .bias = rows.data()};
@@ -40,8 +40,8 @@ void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
   }
   vbp::kernels::Workspace<float> workspace(bench::threads());
   bench::arithmetic_row(state, workspace.pool(),
-                        2.0 * static_cast<double>(bench::kTokens * layer.in * layer.out), [&] {
-                          vbp::kernels::gemm(a.data(), a_stride, bench::kTokens, packed, epilogue, c.data(),
+                        2.0 * static_cast<double>(bench::rows() * layer.in * layer.out), [&] {
+                          vbp::kernels::gemm(a.data(), a_stride, bench::rows(), packed, epilogue, c.data(),
                                              layer.out, workspace);
                         });
 }
@@ -59,7 +59,7 @@ void add_layer(const char* model, const Layer& layer) {
     theirs(state, layer, [&](const float* a, const float* w, float* c) {
       const auto in = static_cast<int>(layer.in);
       const auto out = static_cast<int>(layer.out);
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(bench::kTokens), out, in, 1.0F, a,
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(bench::rows()), out, in, 1.0F, a,
                   in, w, in, 0.0F, c, out);
     });
   });
@@ -68,7 +68,7 @@ void add_layer(const char* model, const Layer& layer) {
   bench::add_row(name + "onednn", [layer](benchmark::State& state) {
     omp_set_num_threads(bench::threads());
     theirs(state, layer, [&](const float* a, const float* w, float* c) {
-      dnnl_sgemm('N', 'T', bench::kTokens, layer.out, layer.in, 1.0F, a, layer.in, w, layer.in, 0.0F, c,
+      dnnl_sgemm('N', 'T', bench::rows(), layer.out, layer.in, 1.0F, a, layer.in, w, layer.in, 0.0F, c,
                  layer.out);
     });
   });

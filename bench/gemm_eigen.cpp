@@ -9,8 +9,8 @@ int main(int argc, char** argv) {
       bench::add_row(std::string(model) + "/" + layer.name + "/eigen", [layer](benchmark::State& state) {
         bench::theirs(state, layer, [&](const float* a, const float* w, float* c) {
           using Map = Eigen::Map<const vbp::Matrix<float>>;
-          Eigen::Map<vbp::Matrix<float>>(c, bench::kTokens, layer.out).noalias() =
-              Map(a, bench::kTokens, layer.in) * Map(w, layer.out, layer.in).transpose();
+          Eigen::Map<vbp::Matrix<float>>(c, bench::rows(), layer.out).noalias() =
+              Map(a, bench::rows(), layer.in) * Map(w, layer.out, layer.in).transpose();
         });
       });
     });

@@ -11,6 +11,12 @@ struct Layer {
   vbp::kernels::EpilogueKind kind;
 };
 
+/// Rows of every product: the tokens of VBP_IMAGES images, or of one.
+inline Index rows() {
+  const char* const text = std::getenv("VBP_IMAGES");
+  return kTokens * (text == nullptr ? 1 : std::atol(text));
+}
+
 /// Calls add(model, layer) for each.
 template <class Add>
 void for_each_layer(Add&& add) {
@@ -27,11 +33,11 @@ void for_each_layer(Add&& add) {
 /// multiply(a, w, c) computes A W^T of dense matrices.
 template <class Multiply>
 void theirs(benchmark::State& state, const Layer& layer, Multiply&& multiply) {
-  const vbp::AlignedBuffer<float> a = random_values(kTokens * layer.in, 1);
+  const vbp::AlignedBuffer<float> a = random_values(rows() * layer.in, 1);
   const vbp::AlignedBuffer<float> w = random_values(layer.out * layer.in, 2);
-  vbp::AlignedBuffer<float> c = random_values(kTokens * layer.out, 4);
+  vbp::AlignedBuffer<float> c = random_values(rows() * layer.out, 4);
   vbp::ThreadPool pool(threads());
-  arithmetic_row(state, pool, 2.0 * static_cast<double>(kTokens * layer.in * layer.out),
+  arithmetic_row(state, pool, 2.0 * static_cast<double>(rows() * layer.in * layer.out),
                  [&] { multiply(a.data(), w.data(), c.data()); });
 }
 
