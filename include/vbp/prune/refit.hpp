@@ -56,7 +56,10 @@ inline Matrix<double> ridge(const MatrixView<double>& features, const MatrixView
     if (!finite) throw ValueError("a covariance or weight of a ridge regression is not finite");
   };
   require_finite(std::isfinite(scale) && centre.allFinite());
-  if (scale <= 0.0) return centre;
+  if (scale <= 0.0) {
+    require_finite(features.allFinite() && cross.allFinite());
+    return centre;
+  }
   Matrix<double> shrunk(k, k);
   workspace.pool().parallel_for(k, [&](Index i) { shrunk.row(i) = features.row(i); });
   shrunk.diagonal().array() += lambda * scale;

@@ -103,8 +103,10 @@ TEST_CASE("ridge regression refuses what is not finite", "[refit]") {
     CHECK_THROWS_WITH(vbp::ridge(spoilt(covariance, column), weight, weight, 1e-3), Contains("not finite"));
     CHECK_THROWS_WITH(vbp::ridge(covariance, spoilt(weight, column), weight, 1e-3), Contains("not finite"));
     CHECK_THROWS_WITH(vbp::ridge(covariance, weight, spoilt(weight, column), 1e-3), Contains("not finite"));
-    CHECK_THROWS_WITH(vbp::ridge(Matrix<double>::Zero(4, 4), weight, spoilt(weight, column), 1e-3),
-                      Contains("not finite"));
+    const Matrix<double> zero = Matrix<double>::Zero(4, 4);
+    CHECK_THROWS_WITH(vbp::ridge(spoilt(zero, column), weight, weight, 1e-3), Contains("not finite"));
+    CHECK_THROWS_WITH(vbp::ridge(zero, spoilt(weight, column), weight, 1e-3), Contains("not finite"));
+    CHECK_THROWS_WITH(vbp::ridge(zero, weight, spoilt(weight, column), 1e-3), Contains("not finite"));
   }
 }
 
