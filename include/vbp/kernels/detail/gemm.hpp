@@ -90,7 +90,6 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
   using Shape = GemmShape<Arch, T>;
   using B = Batch<Arch, T>;
   constexpr std::ptrdiff_t lanes = Shape::lanes;
-  constexpr auto kLine = static_cast<std::ptrdiff_t>(64 / sizeof(T));
   B sum[Rows][Vectors];
   if (tile.partial != nullptr) {
     unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
@@ -130,8 +129,7 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
   // W; a store to a line that is not there costs the next tile as much as a twentieth of its time.
   std::ptrdiff_t k = 0;
   for (const T* row = tile.c; k < std::min(depth, Rows); ++k, row += tile.c_stride) {
-    for (std::ptrdiff_t j = 0; j < Vectors * lanes; j += kLine) prefetch(row + j);
-    prefetch(row + Vectors * lanes - 1);
+    prefetch(row, Vectors * lanes);
     multiply_step(k);
   }
   for (; k < depth; ++k) multiply_step(k);

@@ -143,4 +143,12 @@ template <std::ptrdiff_t N, class Function>
 #endif
 }
 
+/// The same for all the lines that `count` values lie in.
+template <class T>
+[[gnu::always_inline]] inline void prefetch(const T* values, std::ptrdiff_t count) noexcept {
+  constexpr auto kLine = static_cast<std::ptrdiff_t>(64 / sizeof(T));
+  for (std::ptrdiff_t i = 0; i < count; i += kLine) prefetch(values + i);
+  prefetch(values + count - 1);
+}
+
 }  // namespace vbp::kernels::detail

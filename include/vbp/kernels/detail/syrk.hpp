@@ -43,12 +43,11 @@ void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, 
   using Shape = SyrkShape<Arch, T>;
   // Subtracted in the wider of the two types, so that a deviation is rounded once.
   using Wide = std::common_type_t<S, T>;
-  constexpr auto kLine = static_cast<std::ptrdiff_t>(64 / sizeof(S));
   T part[static_cast<std::size_t>(Shape::columns)] = {};
   for (std::ptrdiff_t i = 0; i < rows; ++i, packed += Shape::columns) {
     const S* const from = samples + i * stride;
     // Rows of a panel are too far apart for the processor to guess the next one.
-    for (std::ptrdiff_t j = 0; j < present; j += kLine) prefetch(from + 8 * stride + j);
+    prefetch(from + 8 * stride, present);
     for (std::ptrdiff_t j = 0; j < present; ++j) {
       const T deviation = static_cast<T>(static_cast<Wide>(from[j]) - static_cast<Wide>(shift[j]));
       packed[j] = deviation;
@@ -104,9 +103,7 @@ void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std:
   using Shape = SyrkShape<Arch, T>;
   constexpr auto elements = static_cast<std::size_t>(Shape::columns * Shape::columns);
   alignas(64) double total[elements] = {};
-  for (std::ptrdiff_t i = 0; i < left_present; ++i) {
-    for (std::ptrdiff_t j = 0; j < right_present; j += 8) prefetch(products + i * stride + j);
-  }
+  for (std::ptrdiff_t i = 0; i < left_present; ++i) prefetch(products + i * stride, right_present);
   for (std::ptrdiff_t k = 0; k < rows; k += Shape::depth) {
     for (std::ptrdiff_t i = 0; i < left_present; i += Shape::rows) {
       syrk_tile<Arch, T>(left + k * Shape::columns + i, right + k * Shape::columns,
