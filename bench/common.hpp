@@ -19,10 +19,15 @@ using vbp::Index;
 /// Runs of each row; the best counts.
 inline constexpr int kRuns = 60;
 
+/// A number that an environment variable holds, or one.
+inline int from_environment(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? 1 : std::atoi(text);
+}
+
 /// Threads of every row: VBP_THREADS, or one.
 inline int threads() {
-  const char* const text = std::getenv("VBP_THREADS");
-  return text == nullptr ? 1 : std::atoi(text);
+  return from_environment("VBP_THREADS");
 }
 
 template <class Body>

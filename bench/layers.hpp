@@ -11,10 +11,10 @@ struct Layer {
   vbp::kernels::EpilogueKind kind;
 };
 
-/// Rows of every product: the tokens of VBP_IMAGES images, or of one.
+/// Rows of every product: the tokens of VBP_BATCH images, or of one.
 inline Index rows() {
-  const char* const text = std::getenv("VBP_IMAGES");
-  return kTokens * (text == nullptr ? 1 : std::atol(text));
+  static const Index rows = kTokens * from_environment("VBP_BATCH");
+  return rows;
 }
 
 /// Calls add(model, layer) for each.
