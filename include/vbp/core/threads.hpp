@@ -119,15 +119,19 @@ class ThreadPool {
       Share& share = shares_[static_cast<std::size_t>((worker + other) % size())];
       for (Index i = share.next.fetch_add(1, std::memory_order_relaxed); i < share.end;
            i = share.next.fetch_add(1, std::memory_order_relaxed)) {
-        try {
-          call_(body_, i, worker);
-        } catch (...) {
-          const std::lock_guard lock(error_mutex_);
-          if (i < error_index_) {
-            error_index_ = i;
-            error_ = std::current_exception();
-          }
-        }
+        run(i, worker);
+      }
+    }
+  }
+
+  void run(Index i, int worker) noexcept {
+    try {
+      call_(body_, i, worker);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (i < error_index_) {
+        error_index_ = i;
+        error_ = std::current_exception();
       }
     }
   }

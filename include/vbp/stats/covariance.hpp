@@ -223,6 +223,7 @@ class Covariance {
         .template cast<T>();
   }
 
+  /// Adds samples of the right widths, as observe() says.
   template <class S>
   void add(const MatrixView<S>& samples, const MatrixView<S>& targets, ThreadPool& pool) {
     if (samples.rows() == 0) return;
