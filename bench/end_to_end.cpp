@@ -13,7 +13,7 @@ namespace {
 struct Variant {
   std::string name;
   double macs = 0.0;
-  std::unique_ptr<vbp::Inference<float>> inference;
+  std::unique_ptr<vbp::VitInference<float>> inference;
   std::vector<double> seconds;
 };
 
@@ -26,11 +26,11 @@ void measure(const bench::Deit& deit, vbp::Index batch, int runs) {
   std::vector<Variant> variants;
   const auto add = [&](const std::string& name, const std::vector<vbp::Index>& widths) {
     const auto model = bench::random_deit(deit.dim, widths);
-    variants.push_back(
-        {name,
-         static_cast<double>(vbp::vit_cost(model.config).macs()),
-         std::make_unique<vbp::Inference<float>>(model, vbp::InferenceOptions{.threads = bench::threads()}),
-         {}});
+    variants.push_back({name,
+                        static_cast<double>(vbp::vit_cost(model.config).macs()),
+                        std::make_unique<vbp::VitInference<float>>(
+                            model, vbp::InferenceOptions{.threads = bench::threads()}),
+                        {}});
   };
   add("dense", bench::dense_widths(deit.dim));
   for (const bench::Profile& profile : bench::kProfiles) {

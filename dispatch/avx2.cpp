@@ -4,9 +4,9 @@
 
 namespace dispatch {
 
-extern constexpr vbp::kernels::detail::KernelTable<float> avx2_float =
-    vbp::kernels::detail::kernel_table<xsimd::fma3<xsimd::avx2>, float>("avx2");
-extern constexpr vbp::kernels::detail::KernelTable<double> avx2_double =
-    vbp::kernels::detail::kernel_table<xsimd::fma3<xsimd::avx2>, double>("avx2");
+extern constexpr vbp::simd::KernelTable<float> avx2_float =
+    vbp::simd::kernel_table<xsimd::fma3<xsimd::avx2>, float>("avx2");
+extern constexpr vbp::simd::KernelTable<double> avx2_double =
+    vbp::simd::kernel_table<xsimd::fma3<xsimd::avx2>, double>("avx2");
 
 }  // namespace dispatch

@@ -4,9 +4,9 @@
 
 namespace dispatch {
 
-extern constexpr vbp::kernels::detail::KernelTable<float> avx512_float =
-    vbp::kernels::detail::kernel_table<xsimd::avx512bw, float>("avx512");
-extern constexpr vbp::kernels::detail::KernelTable<double> avx512_double =
-    vbp::kernels::detail::kernel_table<xsimd::avx512bw, double>("avx512");
+extern constexpr vbp::simd::KernelTable<float> avx512_float =
+    vbp::simd::kernel_table<xsimd::avx512bw, float>("avx512");
+extern constexpr vbp::simd::KernelTable<double> avx512_double =
+    vbp::simd::kernel_table<xsimd::avx512bw, double>("avx512");
 
 }  // namespace dispatch

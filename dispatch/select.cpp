@@ -27,8 +27,7 @@ std::vector<Unit> units() {
   all.push_back({avx512_float, avx512_double, avx512 && avx2});
   all.push_back({avx2_float, avx2_double, avx2});
 #endif
-  all.push_back(
-      {vbp::kernels::detail::default_table<float>(), vbp::kernels::detail::default_table<double>(), true});
+  all.push_back({vbp::simd::default_table<float>(), vbp::simd::default_table<double>(), true});
   return all;
 }
 

@@ -6,9 +6,9 @@
 
 namespace dispatch {
 
-extern const vbp::kernels::detail::KernelTable<float> avx2_float;
-extern const vbp::kernels::detail::KernelTable<double> avx2_double;
-extern const vbp::kernels::detail::KernelTable<float> avx512_float;
-extern const vbp::kernels::detail::KernelTable<double> avx512_double;
+extern const vbp::simd::KernelTable<float> avx2_float;
+extern const vbp::simd::KernelTable<double> avx2_double;
+extern const vbp::simd::KernelTable<float> avx512_float;
+extern const vbp::simd::KernelTable<double> avx512_double;
 
 }  // namespace dispatch

@@ -25,7 +25,7 @@ void run(const std::string& file, const std::string& images_file, Index count, d
   auto covariances = vbp::hidden_covariances(model.config);
   const Index tokens = model.config.tokens();
   Matrix<float> start(count * tokens, model.config.dim);
-  vbp::Inference<float> inference(model, {.threads = threads});
+  vbp::VitInference<float> inference(model, {.threads = threads});
   for (Index first = 0; first < count; first += kBatch) {
     const Index size = std::min(kBatch, count - first);
     vbp::observe_hidden<float>(inference, images.middleRows(first, size), statistics, covariances);

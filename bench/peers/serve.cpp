@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
     if (vbp::is_swin(names)) {
       return answer(std::type_identity<vbp::SwinInference<float>>{}, vbp::load_swin(model));
     }
-    return answer(std::type_identity<vbp::Inference<float>>{}, vbp::load_vit(model));
+    return answer(std::type_identity<vbp::VitInference<float>>{}, vbp::load_vit(model));
   } catch (const std::exception& error) {
     std::cerr << "serve: " << error.what() << '\n';
     return 1;

@@ -118,7 +118,7 @@ Model finetune(const Model& pruned, const Model& dense, const Digits& digits, co
 
 /// Top-1 in per cent.
 double top1(const Model& model, const Digits& digits) {
-  vbp::Inference<float> inference(model, kOneThread);
+  vbp::VitInference<float> inference(model, kOneThread);
   const vbp::Matrix<float> logits = inference(digits.images);
   Index correct = 0;
   for (Index i = 0; i < logits.rows(); ++i) {
@@ -141,7 +141,7 @@ struct Calibration {
       : names(vbp::block_names(dense.config)),
         statistics(vbp::hidden_statistics(dense.config)),
         covariances(vbp::hidden_covariances(dense.config)) {
-    vbp::Inference<float> inference(dense);
+    vbp::VitInference<float> inference(dense);
     vbp::observe_hidden<float>(inference, digits.images, statistics, covariances);
     start = inference.embedded(digits.images);
     for (std::size_t b = 0; b < names.size(); ++b) {
@@ -220,7 +220,7 @@ double median(std::vector<double> values) {
 /// Measures all models in turn, so that a machine whose speed drifts favours none; rows[0] is the dense one.
 void measure_latency(std::vector<Row>& rows, const vbp::Matrix<float>& images) {
   using Clock = std::chrono::steady_clock;
-  std::deque<vbp::Inference<float>> models;  // they cannot be moved
+  std::deque<vbp::VitInference<float>> models;  // they cannot be moved
   for (const Row& row : rows) models.emplace_back(row.pruned, kOneThread);
   std::vector<std::vector<double>> times(rows.size()), ratios(rows.size());
   // The first round, -1, warms up and is not counted.

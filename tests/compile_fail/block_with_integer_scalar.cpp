@@ -3,7 +3,7 @@
 #include <span>
 #include <utility>
 
-#include "vbp/prune/fold.hpp"
+#include "vbp/prune/compensate/fold.hpp"
 
 namespace {
 

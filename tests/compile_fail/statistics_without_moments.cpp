@@ -2,7 +2,7 @@
 // expect: HasMoments
 #include <vector>
 
-#include "vbp/prune/score.hpp"
+#include "vbp/prune/criteria/score.hpp"
 
 namespace {
 

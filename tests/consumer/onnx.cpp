@@ -1,4 +1,4 @@
-#include <vbp/vit/onnx.hpp>
+#include <vbp/models/vit/onnx.hpp>
 
 // Writes a small Vision Transformer as an ONNX file.
 int main(int argc, char** argv) {

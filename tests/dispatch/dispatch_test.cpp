@@ -10,7 +10,7 @@
 #include "support/tiny_vit.hpp"
 #include "vbp/kernels/reference.hpp"
 #include "vbp/kernels/window_attention.hpp"
-#include "vbp/vit/inference.hpp"
+#include "vbp/models/vit/forward.hpp"
 
 namespace {
 
@@ -80,10 +80,10 @@ TEST_CASE("every architecture gives the same logits") {
   const vbp::Matrix<float> images = vbp_test::gaussian<float>(4, 3, config.image_elements());
   // In double, with the kernels' own oracles: the standard library's exp and erfc.
   dispatch::select();
-  vbp::Inference<double> exact(vbp::cast<double>(model), {.threads = 1});
+  vbp::VitInference<double> exact(vbp::cast<double>(model), {.threads = 1});
   const vbp::Matrix<double> expected = exact(vbp::Matrix<double>(images.cast<double>()));
   for_each_architecture([&] {
-    vbp::Inference<float> inference(model, {.threads = 2});
+    vbp::VitInference<float> inference(model, {.threads = 2});
     const vbp::Matrix<double> logits = inference(images).cast<double>();
     CHECK((logits - expected).cwiseAbs().maxCoeff() <= 1e-5 * expected.cwiseAbs().maxCoeff());
   });

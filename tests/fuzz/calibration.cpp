@@ -1,11 +1,11 @@
 // Any bytes: either an error, or a calibration that is valid, merges with nothing of itself, and still is.
 
-#include "vbp/io/calibration.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+
+#include "vbp/io/calibration_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));

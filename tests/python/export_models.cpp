@@ -18,15 +18,15 @@
 #include "support/gaussian.hpp"
 #include "support/swin.hpp"
 #include "support/tiny_vit.hpp"
-#include "vbp/convnext/inference.hpp"
-#include "vbp/convnext/onnx.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/models/convnext/forward.hpp"
+#include "vbp/models/convnext/onnx.hpp"
+#include "vbp/models/swin/forward.hpp"
+#include "vbp/models/swin/onnx.hpp"
+#include "vbp/models/vit/forward.hpp"
+#include "vbp/models/vit/onnx.hpp"
 #include "vbp/prune/plan.hpp"
 #include "vbp/prune/pruner.hpp"
-#include "vbp/swin/inference.hpp"
-#include "vbp/swin/onnx.hpp"
-#include "vbp/vit/inference.hpp"
-#include "vbp/vit/onnx.hpp"
 
 namespace {
 
@@ -36,8 +36,8 @@ using vbp::Matrix;
 
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
 
-vbp::Inference<float> inference_of(const vbp::VisionTransformer<float>& model) {
-  return vbp::Inference<float>(model);
+vbp::VitInference<float> inference_of(const vbp::VisionTransformer<float>& model) {
+  return vbp::VitInference<float>(model);
 }
 vbp::ConvNextInference<float> inference_of(const vbp::ConvNext<float>& model) {
   return vbp::ConvNextInference<float>(model);

@@ -54,9 +54,9 @@ int main(int argc, char** argv) {
   const std::string_view family = argc == 5 ? argv[1] : "";
   try {
     if (family == "vit") {
-      run<vbp::Inference<float>>([](auto* file) { return vbp::load_vit(file); },
-                                 [](auto* file, const auto& checkpoint) { vbp::save_vit(file, checkpoint); },
-                                 argv + 2);
+      run<vbp::VitInference<float>>(
+          [](auto* file) { return vbp::load_vit(file); },
+          [](auto* file, const auto& checkpoint) { vbp::save_vit(file, checkpoint); }, argv + 2);
     } else if (family == "convnext") {
       run<vbp::ConvNextInference<float>>(
           [](auto* file) { return vbp::load_convnext(file); },

@@ -13,8 +13,8 @@
 #include "support/gaussian.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/safetensors.hpp"
-#include "vbp/model/parameters.hpp"
-#include "vbp/train/backpropagation.hpp"
+#include "vbp/models/backpropagation.hpp"
+#include "vbp/models/parameters.hpp"
 #include "vbp/train/loss.hpp"
 #include "vbp/train/trainer.hpp"
 

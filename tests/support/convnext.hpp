@@ -9,9 +9,9 @@
 #include "support/catch.hpp"
 #include "support/distance.hpp"
 #include "support/gaussian.hpp"
-#include "vbp/convnext/model.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/models/convnext/model.hpp"
 
 namespace vbp_test {
 

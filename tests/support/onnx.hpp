@@ -12,7 +12,7 @@
 #include "support/folder.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/file.hpp"
-#include "vbp/io/onnx.hpp"
+#include "vbp/io/onnx_graph.hpp"
 #include "vbp/io/safetensors.hpp"
 
 namespace vbp_test {

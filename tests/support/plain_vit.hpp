@@ -12,7 +12,7 @@
 
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/vit/model.hpp"
+#include "vbp/models/vit/model.hpp"
 
 namespace vbp_test {
 

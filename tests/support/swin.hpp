@@ -11,7 +11,7 @@
 #include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/io/safetensors.hpp"
-#include "vbp/swin/model.hpp"
+#include "vbp/models/swin/model.hpp"
 
 namespace vbp_test {
 

@@ -9,8 +9,8 @@
 
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/vit/config.hpp"
-#include "vbp/vit/model.hpp"
+#include "vbp/models/vit/config.hpp"
+#include "vbp/models/vit/model.hpp"
 
 namespace vbp_test {
 

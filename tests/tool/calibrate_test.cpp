@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tool/tool.hpp"
-#include "vbp/io/calibration.hpp"
+#include "vbp/io/calibration_file.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/hash.hpp"
 

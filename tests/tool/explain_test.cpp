@@ -6,7 +6,7 @@
 #include <Eigen/Core>
 
 #include "tool/tool.hpp"
-#include "vbp/io/calibration.hpp"
+#include "vbp/io/calibration_file.hpp"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tool/tool.hpp"
-#include "vbp/vit/checkpoint.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
 
 namespace {
 

@@ -3,9 +3,9 @@
 
 #include "support/plain_vit.hpp"
 #include "tool.hpp"
-#include "vbp/io/calibration.hpp"
-#include "vbp/prune/sequential.hpp"
-#include "vbp/vit/checkpoint.hpp"
+#include "vbp/io/calibration_file.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/prune/compensate/sequential.hpp"
 
 namespace {
 

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "tool/tool.hpp"
-#include "vbp/io/calibration.hpp"
+#include "vbp/io/calibration_file.hpp"
 
 namespace {
 

@@ -8,11 +8,11 @@
 
 #include "support/distance.hpp"
 #include "tool/tool.hpp"
-#include "vbp/convnext/checkpoint.hpp"
-#include "vbp/io/calibration.hpp"
-#include "vbp/prune/sequential.hpp"
+#include "vbp/io/calibration_file.hpp"
+#include "vbp/models/convnext/checkpoint.hpp"
+#include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/prune/compensate/sequential.hpp"
 #include "vbp/stats/covariance.hpp"
-#include "vbp/swin/checkpoint.hpp"
 
 namespace {
 

@@ -2,7 +2,7 @@
 #include <string>
 
 #include "tool/tool.hpp"
-#include "vbp/io/calibration.hpp"
+#include "vbp/io/calibration_file.hpp"
 
 namespace {
 

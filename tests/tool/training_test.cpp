@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "tool/tool.hpp"
-#include "vbp/convnext/checkpoint.hpp"
-#include "vbp/swin/checkpoint.hpp"
+#include "vbp/models/convnext/checkpoint.hpp"
+#include "vbp/models/swin/checkpoint.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// A fixed-size array of trivial values, aligned to 64 bytes and uninitialised.
 template <class T>
@@ -43,4 +43,4 @@ class AlignedBuffer {
   Index size_ = 0;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

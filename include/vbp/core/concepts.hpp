@@ -6,7 +6,7 @@
 
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// B::Scalar is the type of the weights: float or double.
 template <class B>
@@ -70,4 +70,4 @@ consteval bool require_linear_gelu_linear() {
   return true;
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

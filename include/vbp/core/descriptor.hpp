@@ -10,7 +10,7 @@
 
 #include "vbp/core/error.hpp"
 
-namespace vbp::detail {
+namespace vbp::inline VBP_ABI::detail {
 
 [[noreturn]] inline void throw_errno(const std::filesystem::path& path, const std::string& what, int code) {
   throw FileError(path.string(), what + std::generic_category().message(code));
@@ -35,4 +35,4 @@ class Descriptor {
   int value_;
 };
 
-}  // namespace vbp::detail
+}  // namespace vbp::inline VBP_ABI::detail

@@ -10,7 +10,7 @@
 
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): 64 bits of state, passes BigCrush, and any seed is a
 /// good seed. Models std::uniform_random_bit_generator.
@@ -67,4 +67,4 @@ inline std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t a, std::uint6
   return Random(Random(first)() ^ b)();
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

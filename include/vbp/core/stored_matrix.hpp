@@ -20,7 +20,7 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// A row-major matrix [rows, cols], zero at first, in memory or in a file without a name, whose pages the
 /// system keeps in memory while there is room and takes out of it where there is none. The file is gone with
@@ -117,4 +117,4 @@ class StoredMatrix {
   std::size_t mapped_ = 0;  ///< bytes
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <string>
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// The shortest text that reads back as the same number: 0.1, 1e+308, nan.
 inline std::string shortest_text(double value) {
@@ -14,4 +14,4 @@ inline std::string shortest_text(double value) {
   return {text.data(), end};
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

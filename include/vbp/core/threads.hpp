@@ -17,11 +17,11 @@
 
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
-/// Runs loops on a fixed number of threads, the calling one included. One loop runs at a time: calls come
-/// from one thread, and a loop body must not start another loop on the same pool.
-/// What a body computes for index i must not depend on the thread, so results are the same for any size.
+/// Runs loops on a fixed number of threads, the calling one included. One loop at a time has all threads: a
+/// loop that is started meanwhile, by another thread or by a body, runs on the thread that started it. What a
+/// body computes for index i must not depend on the thread, so results are the same for any size.
 class ThreadPool {
  public:
   /// A pool of `threads` in all; 0 asks for one a hardware thread. Throws std::system_error if the system
@@ -51,7 +51,8 @@ class ThreadPool {
   template <class Body>
   void parallel_for(Index count, Body&& body) {
     if (count <= 0) return;
-    if (workers_.empty() || count == 1) {
+    const bool alone = workers_.empty() || count == 1 || in_use_.exchange(true, std::memory_order_acquire);
+    if (alone) {
       for (Index i = 0; i < count; ++i) call(body, i, 0);
       return;
     }
@@ -69,7 +70,9 @@ class ThreadPool {
     generation_.notify_all();
     work(0);
     wait_until_zero();
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    const std::exception_ptr error = std::exchange(error_, nullptr);
+    in_use_.store(false, std::memory_order_release);
+    if (error) std::rethrow_exception(error);
   }
 
  private:
@@ -160,6 +163,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> in_use_{false};  ///< by a loop of several threads
   std::atomic<int> busy_{0};
   std::vector<Share> shares_;
   void* body_ = nullptr;
@@ -169,4 +173,4 @@ class ThreadPool {
   Index error_index_ = 0;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

@@ -5,7 +5,9 @@
 
 #include <Eigen/Core>
 
-namespace vbp {
+#include "vbp/core/config.hpp"
+
+namespace vbp::inline VBP_ABI {
 
 using Index = Eigen::Index;
 
@@ -22,8 +24,12 @@ using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 template <class T>
 using MatrixView = Eigen::Ref<const Matrix<T>, 0, Eigen::OuterStride<>>;
 
+/// The same for results, which are written into the caller's memory: never a copy.
+template <class T>
+using MutableMatrixView = Eigen::Ref<Matrix<T>, 0, Eigen::OuterStride<>>;
+
 /// Read-only view of a contiguous vector.
 template <class T>
 using VectorView = Eigen::Ref<const Vector<T>>;
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

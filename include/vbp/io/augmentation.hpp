@@ -14,7 +14,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/io/preprocessing.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// What training_transform does; with all of it off, it is the evaluation transform.
 struct Augmentation {
@@ -161,4 +161,4 @@ inline void training_transform(const Image& image, const Preprocessing& preproce
   if (random.uniform() < augmentation.erase) erase_rectangle(out, size, random);
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

@@ -22,7 +22,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/io/preprocessing.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// PIL's limit too: an image with more pixels is refused before memory is taken for it.
 inline constexpr std::uint64_t kMaxImagePixels = 178'956'970;
@@ -301,4 +301,4 @@ inline Image decode_image(std::span<const std::byte> bytes, const std::string& n
   throw FileError(name, "neither a JPEG nor a PNG image");
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

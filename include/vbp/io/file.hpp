@@ -23,7 +23,7 @@
 #include "vbp/core/descriptor.hpp"
 #include "vbp/core/error.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 namespace detail {
 
@@ -232,4 +232,4 @@ inline void write_file_atomically(const std::filesystem::path& path, std::string
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

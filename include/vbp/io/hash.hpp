@@ -22,7 +22,7 @@
 
 #include "vbp/core/error.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// A 128-bit hash; ordered, and written with its most significant digit first.
 struct Hash128 {
@@ -118,4 +118,4 @@ inline std::vector<Hash128> common_hashes(std::vector<Hash128> a, std::vector<Ha
   return common;
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

@@ -15,7 +15,7 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// One image file. `label` is its class, -1 where there is none; `group` is the top-level sub-folder it was
 /// found under, empty for an image in the folder itself.
@@ -195,4 +195,4 @@ inline std::vector<ImageEntry> spread(const std::vector<ImageEntry>& entries, In
   return taken;
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

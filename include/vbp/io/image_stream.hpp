@@ -23,7 +23,7 @@
 #include "vbp/io/image_folder.hpp"
 #include "vbp/io/preprocessing.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// Consecutive decoded images: row i of `pixels` is one network input [3, size, size]; the vectors are as
 /// long. `hashes` are of the files' bytes, so a copy of a file under another name is told by them.
@@ -233,4 +233,4 @@ class ImageStream {
   std::vector<std::thread> workers_;
 };
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

@@ -17,7 +17,7 @@
 #include "vbp/core/text.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 /// A decoded image: 8-bit RGB, rows from the top, three bytes a pixel, no padding: [height, width, 3].
 struct Image {
@@ -409,4 +409,4 @@ inline void evaluation_transform(const Image& image, const Preprocessing& prepro
   normalise(evaluation_crop(image, preprocessing), preprocessing, out);
 }
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

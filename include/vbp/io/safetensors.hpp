@@ -31,7 +31,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/io/file.hpp"
 
-namespace vbp::io {
+namespace vbp::inline VBP_ABI::io {
 
 static_assert(std::endian::native == std::endian::little,
               "vbp reads and writes little-endian files in place");
@@ -672,4 +672,4 @@ class SafetensorsWriter {
   std::vector<std::shared_ptr<const void>> kept_;
 };
 
-}  // namespace vbp::io
+}  // namespace vbp::inline VBP_ABI::io

@@ -4,7 +4,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// out[i] = x[i] Phi(x[i]), the exact GELU; out may be x. NaN gives NaN. float: the error is below 1e-7, or 2
 /// units in the last place where x > 2; minus infinity gives its limit, zero, within that.
@@ -21,4 +21,4 @@ void gelu_tanh(const T* x, Index size, T* out) noexcept {
   table<T>().gelu_tanh(x, size, out);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

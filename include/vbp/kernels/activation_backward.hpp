@@ -4,7 +4,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// From the activation's input x: hidden[i] = GELU(x[i]), which then need not have been kept, and
 /// gradient[i] *= GELU'(x[i]), GELU'(x) = Phi(x) + x phi(x). hidden may be x.
@@ -19,4 +19,4 @@ void gelu_tanh_backward(const T* x, Index size, T* hidden, T* gradient) noexcept
   table<T>().gelu_tanh_backward(x, size, hidden, gradient);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

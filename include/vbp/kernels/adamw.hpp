@@ -4,11 +4,11 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
-/// See detail::AdamWStep for its members.
+/// See simd::AdamWStep for its members.
 template <class T>
-using AdamWStep = detail::AdamWStep<T>;
+using AdamWStep = simd::AdamWStep<T>;
 
 /// With g = gradient_scale * gradient: first and second, the running means of g and g^2, are advanced, and
 /// values = decay_factor values - step_size first / (second_correction sqrt(second) + epsilon).
@@ -18,4 +18,4 @@ void adamw_update(const T* gradient, Index size, const AdamWStep<T>& step, T* fi
   table<T>().adamw_update(gradient, size, step, first, second, values);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

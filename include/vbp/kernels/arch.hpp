@@ -6,12 +6,12 @@
 
 #include "vbp/kernels/detail/table.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 using DefaultArch = xsimd::default_arch;
 
 template <class T>
-using KernelTable = detail::KernelTable<T>;
+using KernelTable = simd::KernelTable<T>;
 
 namespace detail {
 
@@ -20,7 +20,7 @@ namespace detail {
 /// explicitly.
 template <class T>
 const KernelTable<T>& default_table() noexcept {
-  static constexpr KernelTable<T> kernels = kernel_table<DefaultArch, T>(DefaultArch::name());
+  static constexpr simd::KernelTable<T> kernels = simd::kernel_table<DefaultArch, T>(DefaultArch::name());
   return kernels;
 }
 
@@ -47,4 +47,4 @@ void use(const KernelTable<T>& kernels) noexcept {
   detail::chosen_table<T> = &kernels;
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -8,7 +8,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// out = softmax(q k^T / sqrt(head_dim)) v for each of `images` x `heads`. A row of qkv [images * tokens,
 /// 3 * heads * head_dim] holds the heads of q, then of k, then of v; out is [images * tokens, heads *
@@ -18,14 +18,14 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
                Index out_stride, Workspace<T>& workspace) {
   const KernelTable<T>& kernels = table<T>();
   workspace.reserve(kernels.attention_scratch_elements(tokens, head_dim));
-  const detail::AttentionOperands<T> operands = {.qkv = qkv,
-                                                 .images = images,
-                                                 .tokens = tokens,
-                                                 .heads = heads,
-                                                 .head_dim = head_dim,
-                                                 .scale = T(1) / std::sqrt(static_cast<T>(head_dim)),
-                                                 .out = out,
-                                                 .out_stride = out_stride};
+  const simd::AttentionOperands<T> operands = {.qkv = qkv,
+                                               .images = images,
+                                               .tokens = tokens,
+                                               .heads = heads,
+                                               .head_dim = head_dim,
+                                               .scale = T(1) / std::sqrt(static_cast<T>(head_dim)),
+                                               .out = out,
+                                               .out_stride = out_stride};
   const Index blocks = images * heads * kernels.attention_blocks(tokens);
   // Equal runs of blocks, so that three heads keep two threads busy; but long ones, since a run that begins
   // inside a head packs its keys and values anew.
@@ -44,4 +44,4 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
   attention(qkv, images, tokens, heads, head_dim, out, heads * head_dim, workspace);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

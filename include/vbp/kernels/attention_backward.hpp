@@ -7,7 +7,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// Scratch of one thread of attention_backward, in elements.
 template <class T>
@@ -26,7 +26,7 @@ void attention_backward(const T* qkv, const T* gradient, Index images, Index tok
   workspace.pool().parallel_for(images * heads, [&](Index task, int worker) {
     const Index offset = task / heads * tokens * dim;
     const Index column = task % heads * head_dim;
-    const detail::AttentionHead<T> head = {
+    const simd::AttentionHead<T> head = {
         .q = qkv + 3 * offset + column, .part = dim, .stride = 3 * dim, .bias = nullptr, .bias_stride = 0};
     table<T>().attention_head_backward(head, tokens, head_dim, scale, gradient + offset + column, dim,
                                        qkv_gradient + 3 * offset + column, nullptr,
@@ -34,4 +34,4 @@ void attention_backward(const T* qkv, const T* gradient, Index images, Index tok
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

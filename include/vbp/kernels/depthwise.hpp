@@ -7,7 +7,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// out = bias + the 7x7 cross-correlation (PyTorch's Conv2d) of each channel of `images` images [height,
 /// width, channels] with its kernel, stride 1, zeros around. weight is [7 * 7, channels], a row a place of
@@ -26,18 +26,18 @@ void depthwise_7x7(const T* x, Index x_stride, Index images, Index height, Index
     const Index group = task % groups;
     const Index band = task / groups % bands;
     const Index first_pixel = task / (groups * bands) * height * width;
-    const detail::DepthwiseOperands<T> image = {.x = x + first_pixel * x_stride,
-                                                .x_stride = x_stride,
-                                                .height = height,
-                                                .width = width,
-                                                .channels = channels,
-                                                .weight = weight,
-                                                .bias = bias,
-                                                .out = out + first_pixel * out_stride,
-                                                .out_stride = out_stride};
+    const simd::DepthwiseOperands<T> image = {.x = x + first_pixel * x_stride,
+                                              .x_stride = x_stride,
+                                              .height = height,
+                                              .width = width,
+                                              .channels = channels,
+                                              .weight = weight,
+                                              .bias = bias,
+                                              .out = out + first_pixel * out_stride,
+                                              .out_stride = out_stride};
     table<T>().depthwise_7x7(image, band * height / bands, (band + 1) * height / bands,
                              group * channels / groups, (group + 1) * channels / groups);
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -8,7 +8,7 @@
 #include "vbp/kernels/depthwise.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
@@ -59,13 +59,13 @@ void depthwise_7x7_weight_gradient(const T* x, const T* gradient, Index images, 
     const Index group = task % groups;
     const Index first = task / groups * together;
     const Index offset = first * height * width * channels;
-    const detail::DepthwiseGradientOperands<T> operands = {.x = x + offset,
-                                                           .gradient = gradient + offset,
-                                                           .images = std::min(together, images - first),
-                                                           .height = height,
-                                                           .width = width,
-                                                           .channels = channels,
-                                                           .sums = partial + task / groups * 50 * channels};
+    const simd::DepthwiseGradientOperands<T> operands = {.x = x + offset,
+                                                         .gradient = gradient + offset,
+                                                         .images = std::min(together, images - first),
+                                                         .height = height,
+                                                         .width = width,
+                                                         .channels = channels,
+                                                         .sums = partial + task / groups * 50 * channels};
     table<T>().depthwise_7x7_weight_gradient(operands, group * channels / groups,
                                              (group + 1) * channels / groups);
   });
@@ -79,4 +79,4 @@ void depthwise_7x7_weight_gradient(const T* x, const T* gradient, Index images, 
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -11,15 +11,15 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// What is done to each element of A W^T before it is stored; see Epilogue.
-using EpilogueKind = detail::EpilogueKind;
+using EpilogueKind = simd::EpilogueKind;
 
 /// bias: + bias; bias_gelu, bias_gelu_tanh: the activation of that; scaled_residual: residual + scale (. +
 /// bias). bias and scale are [columns], the residual is shaped like C and may be C; null stands for 0, 1, 0.
 template <class T>
-using Epilogue = detail::EpilogueOperands<T>;
+using Epilogue = simd::EpilogueOperands<T>;
 
 /// A weight [out, in] in the panels that gemm reads: a width that is no multiple of the panel costs only the
 /// padding of its last panel.
@@ -91,15 +91,15 @@ template <class T>
 void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight, const Epilogue<T>& epilogue,
           T* c, Index c_stride, Workspace<T>& workspace) {
   if (rows <= 0) return;
-  const detail::GemmOperands<T> product = {.a = a,
-                                           .a_stride = a_stride,
-                                           .rows = rows,
-                                           .packed = weight.data(),
-                                           .columns = weight.out(),
-                                           .depth = weight.in(),
-                                           .epilogue = epilogue,
-                                           .c = c,
-                                           .c_stride = c_stride};
+  const simd::GemmOperands<T> product = {.a = a,
+                                         .a_stride = a_stride,
+                                         .rows = rows,
+                                         .packed = weight.data(),
+                                         .columns = weight.out(),
+                                         .depth = weight.in(),
+                                         .epilogue = epilogue,
+                                         .c = c,
+                                         .c_stride = c_stride};
   const KernelTable<T>& kernels = weight.kernels();
   workspace.reserve(kernels.gemm_scratch_elements(rows, weight.in()));
   const Index tiles = kernels.gemm_tiles(rows, weight.out(), weight.in());
@@ -113,4 +113,4 @@ void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight,
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

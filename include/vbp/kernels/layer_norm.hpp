@@ -7,7 +7,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// out = (x - mean) / sqrt(variance + epsilon) * weight + bias for each of `rows` rows of `columns` values;
 /// the variance is divided by `columns`. out may be x.
@@ -23,4 +23,4 @@ void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* 
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -7,7 +7,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
@@ -51,4 +51,4 @@ void layer_norm_backward(const T* x, const T* gradient, Index rows, Index column
   }
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

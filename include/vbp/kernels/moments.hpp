@@ -6,7 +6,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// sum[j] += sum_i (x_ij - shift[j]) and square_sum[j] += sum_i (x_ij - shift[j])^2 over `rows` rows that
 /// are `stride` elements apart. S (float or double) is converted to T before anything is subtracted.
@@ -20,4 +20,4 @@ void add_shifted_moments(const S* samples, Index rows, Index stride, Index colum
   }
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -4,7 +4,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// The sum of squares in double precision, whatever T is.
 template <class T>
@@ -12,4 +12,4 @@ double square_sum(const T* values, Index size) noexcept {
   return table<T>().square_sum(values, size);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -8,7 +8,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// Floating-point operations a second of multiply-adds in registers, all threads of the pool together, in one
 /// run of a few milliseconds. The best of several is the peak; to be measured between the runs that are
@@ -29,4 +29,4 @@ double multiply_add_rate(ThreadPool& pool) {
   return rate;
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

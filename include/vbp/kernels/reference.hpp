@@ -12,7 +12,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/gemm.hpp"
 
-namespace vbp::kernels::reference {
+namespace vbp::inline VBP_ABI::kernels::reference {
 
 /// x Phi(x), Phi the distribution function of the standard normal (Hendrycks and Gimpel 2016).
 template <class T>
@@ -300,4 +300,4 @@ void add_deviation_products(const S* samples, Index rows, Index stride, Index co
   }
 }
 
-}  // namespace vbp::kernels::reference
+}  // namespace vbp::inline VBP_ABI::kernels::reference

@@ -10,7 +10,7 @@
 #include "vbp/kernels/adamw.hpp"
 #include "vbp/kernels/reference.hpp"
 
-namespace vbp::kernels::reference {
+namespace vbp::inline VBP_ABI::kernels::reference {
 
 /// Phi(x) + x phi(x).
 template <class T>
@@ -248,4 +248,4 @@ double square_sum(const T* values, Index size) {
   return sum;
 }
 
-}  // namespace vbp::kernels::reference
+}  // namespace vbp::inline VBP_ABI::kernels::reference

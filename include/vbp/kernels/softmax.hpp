@@ -4,7 +4,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// In place, for each of `rows` rows of `columns` values: exp(scale (x - max x)) / sum, scale > 0. Each row
 /// sums to 1 within 1e-6 (float).
@@ -13,4 +13,4 @@ void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexce
   table<T>().softmax(values, rows, columns, stride, scale);
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

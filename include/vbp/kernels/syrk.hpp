@@ -11,7 +11,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/arch.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// Deviations of a batch of samples, packed for add_products. T is the type in which products are formed.
 template <class T>
@@ -106,4 +106,4 @@ class PackedDeviations {
   Vector<T> largest_;
 };
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

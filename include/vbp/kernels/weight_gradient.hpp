@@ -9,7 +9,7 @@
 #include "vbp/kernels/gemm.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// dW = dY^T X on the GEMM core. Rows are taken in chunks, of which dY is transposed and X packed, so that
 /// memory does not grow with their number; chunks are joined in order, so the result depends on no thread.
@@ -85,4 +85,4 @@ class WeightGradient {
   PackedWeight<T> packed_;
 };
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

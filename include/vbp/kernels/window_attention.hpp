@@ -12,7 +12,7 @@
 #include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 /// How a square map is divided into windows: shifted by `shift` pixels to the upper left, cyclically, and
 /// filled up to whole windows, behind the shifted map or, with `pad_before_shift`, before it is shifted.
@@ -136,7 +136,7 @@ class PackedWindows {
 
 /// What the bodies read of windows and of what they are of.
 template <class T>
-detail::WindowOperands<T> window_operands(const T* qkv, const PackedWindows<T>& windows, const T* padding) {
+simd::WindowOperands<T> window_operands(const T* qkv, const PackedWindows<T>& windows, const T* padding) {
   const WindowLayout& layout = windows.layout();
   return {.attention = {.qkv = qkv,
                         .images = layout.windows(),
@@ -167,7 +167,7 @@ void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows,
   const Index tokens = layout.tokens();
   const KernelTable<T>& kernels = table<T>();
   workspace.reserve(kernels.window_attention_scratch_elements(tokens, windows.head_dim()));
-  detail::WindowOperands<T> operands = window_operands(qkv, windows, padding);
+  simd::WindowOperands<T> operands = window_operands(qkv, windows, padding);
   operands.attention.images = maps * layout.windows();
   operands.attention.out = out;
   operands.attention.out_stride = out_stride;
@@ -182,4 +182,4 @@ void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows,
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

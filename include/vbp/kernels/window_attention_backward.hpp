@@ -9,7 +9,7 @@
 #include "vbp/kernels/window_attention.hpp"
 #include "vbp/kernels/workspace.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
@@ -57,7 +57,7 @@ void window_attention_backward(const T* qkv, const T* gradient, Index maps, cons
     const Index chunk = task / heads;
     const Index head = task % heads;
     const Index first = chunk * together;
-    const detail::WindowOperands<T> operands =
+    const simd::WindowOperands<T> operands =
         window_operands(qkv + first * map_rows * 3 * dim, windows, padding);
     kernels.window_attention_backward_task(
         operands, head, std::min(together, maps - first), gradient + first * map_rows * dim,
@@ -82,4 +82,4 @@ void window_attention_backward(const T* qkv, const T* gradient, Index maps, cons
   });
 }
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

@@ -1,22 +1,27 @@
 #pragma once
 /// The threads that kernels run on and the scratch memory of each.
 
+#include <utility>
 #include <vector>
 
 #include "vbp/core/aligned.hpp"
+#include "vbp/core/context.hpp"
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp::kernels {
+namespace vbp::inline VBP_ABI::kernels {
 
-/// A thread pool with one scratch buffer a thread. Buffers grow to the largest request and stay.
+/// The threads of a Context with one scratch buffer each. Buffers grow to the largest request and stay.
 template <class T>
 class Workspace {
  public:
-  /// `threads` in all; 0 asks for one a hardware thread.
-  explicit Workspace(int threads = 0) : pool_(threads), scratch_(static_cast<std::size_t>(pool_.size())) {}
+  explicit Workspace(Context context = {})
+      : context_(std::move(context)), scratch_(static_cast<std::size_t>(context_.threads())) {}
+  /// On `threads` of its own; 0 asks for one a hardware thread.
+  explicit Workspace(int threads) : Workspace(Context(threads)) {}
 
-  ThreadPool& pool() noexcept { return pool_; }
+  const Context& context() const noexcept { return context_; }
+  ThreadPool& pool() const noexcept { return context_.pool(); }
 
   /// Makes every thread's scratch at least `elements` long. To be called outside parallel loops.
   void reserve(Index elements) {
@@ -33,8 +38,8 @@ class Workspace {
   }
 
  private:
-  ThreadPool pool_;
+  Context context_;
   std::vector<AlignedBuffer<T>> scratch_;
 };
 
-}  // namespace vbp::kernels
+}  // namespace vbp::inline VBP_ABI::kernels

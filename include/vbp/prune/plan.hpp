@@ -6,7 +6,7 @@
 
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// The neurons that each block keeps, in the order of the blocks.
 struct PruningPlan {
@@ -43,4 +43,4 @@ struct PruningPlan {
   bool operator==(const PruningPlan&) const = default;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

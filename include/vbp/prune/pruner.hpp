@@ -15,14 +15,14 @@
 #include "vbp/core/concepts.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/prune/fold.hpp"
-#include "vbp/prune/options.hpp"
+#include "vbp/prune/budget/options.hpp"
+#include "vbp/prune/budget/widths.hpp"
+#include "vbp/prune/compensate/fold.hpp"
+#include "vbp/prune/criteria/ranking.hpp"
+#include "vbp/prune/criteria/score.hpp"
 #include "vbp/prune/plan.hpp"
-#include "vbp/prune/ranking.hpp"
-#include "vbp/prune/score.hpp"
-#include "vbp/prune/widths.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 namespace detail {
 
@@ -208,4 +208,4 @@ PruningPlan prune(Blocks&& blocks, const R& statistics, const PrunerOptions& opt
   return plan;
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

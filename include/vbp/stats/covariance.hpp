@@ -14,7 +14,7 @@
 #include "vbp/kernels/syrk.hpp"
 #include "vbp/stats/samples.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// Count, mean and centred second moment M2 = sum (x - mean)(x - mean)^T of all pairs of features, in one
 /// pass.
@@ -267,4 +267,4 @@ class Covariance {
   Matrix<double> products_;  ///< shifted by shift_; what lies below the diagonal is never read
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

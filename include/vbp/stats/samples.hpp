@@ -7,7 +7,7 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp::detail {
+namespace vbp::inline VBP_ABI::detail {
 
 /// Throws ShapeError unless samples have as many features as `of`, "statistics" or "a covariance", has.
 inline void require_features(Index columns, Index features, const char* of) {
@@ -31,4 +31,4 @@ template <class S>
   throw ValueError("the " + std::string(moment) + " of " + feature + " overflows");
 }
 
-}  // namespace vbp::detail
+}  // namespace vbp::inline VBP_ABI::detail

@@ -14,7 +14,7 @@
 #include "vbp/kernels/moments.hpp"
 #include "vbp/stats/samples.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// Count, mean and centred second moment M2 = sum (x - mean)^2 of each feature, in one pass.
 ///
@@ -174,4 +174,4 @@ class Statistics {
   Vector<T> m2_;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

@@ -8,7 +8,7 @@
 #include "vbp/core/types.hpp"
 #include "vbp/stats/covariance.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// A covariance in a file without a name: what comes back has the same bits.
 class StoredCovariance {
@@ -41,4 +41,4 @@ class StoredCovariance {
   StoredMatrix<double> sums_;  ///< shift, sum, and the rows of the products
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

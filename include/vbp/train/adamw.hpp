@@ -13,9 +13,9 @@
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/adamw.hpp"
 #include "vbp/kernels/norm.hpp"
-#include "vbp/model/parameters.hpp"
+#include "vbp/models/parameters.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 struct AdamWOptions {
   double beta1 = 0.9;
@@ -171,4 +171,4 @@ class AdamW {
   std::vector<double> square_sums_;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

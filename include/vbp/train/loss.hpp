@@ -9,7 +9,7 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// What a student learns from its teacher: the teacher's distribution, or its most probable class as a label
 /// (Touvron et al. 2021).
@@ -129,4 +129,4 @@ double loss_and_gradient(const MatrixView<T>& logits, const MatrixView<T>& targe
   return loss / static_cast<double>(n);
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

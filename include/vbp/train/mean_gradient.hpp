@@ -9,11 +9,11 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
-#include "vbp/model/parameters.hpp"
-#include "vbp/train/backpropagation.hpp"
+#include "vbp/models/backpropagation.hpp"
+#include "vbp/models/parameters.hpp"
 #include "vbp/train/loss.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// The gradient of a model's mean cross-entropy over all images observed, summed batch by batch in double:
 /// twice the model's memory beside the batch's own. The model must outlive it and keep its weights.
@@ -73,4 +73,4 @@ class MeanGradient {
   std::int64_t images_ = 0;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

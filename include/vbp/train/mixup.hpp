@@ -7,7 +7,7 @@
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// The larger part of a mixture, max(x, 1 - x) with x from Beta(alpha, alpha), alpha in (0, 1], after Jöhnk
 /// (1964): u^(1/alpha) / (u^(1/alpha) + v^(1/alpha)) of uniform u and v where the sum does not exceed 1.
@@ -39,4 +39,4 @@ void mix_rows(Matrix<T>& rows, double part) {
   }
 }
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

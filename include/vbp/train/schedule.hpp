@@ -8,7 +8,7 @@
 
 #include "vbp/core/error.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// Linear warm-up from 0 to `peak`, then half a cosine down to `minimum` (Loshchilov and Hutter 2017).
 struct CosineSchedule {
@@ -39,4 +39,4 @@ struct CosineSchedule {
   }
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

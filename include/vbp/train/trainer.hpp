@@ -19,14 +19,14 @@
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/io/safetensors.hpp"
-#include "vbp/model/parameters.hpp"
+#include "vbp/models/backpropagation.hpp"
+#include "vbp/models/parameters.hpp"
 #include "vbp/train/adamw.hpp"
-#include "vbp/train/backpropagation.hpp"
 #include "vbp/train/loss.hpp"
 #include "vbp/train/mixup.hpp"
 #include "vbp/train/schedule.hpp"
 
-namespace vbp {
+namespace vbp::inline VBP_ABI {
 
 /// The defaults are those of fine-tuning after pruning.
 struct TrainingOptions {
@@ -330,4 +330,4 @@ class Trainer {
   Matrix<float> targets_, logits_, teacher_logits_, d_logits_;
 };
 
-}  // namespace vbp
+}  // namespace vbp::inline VBP_ABI

@@ -1,5 +1,3 @@
-#include "vbp/io/calibration.hpp"
-
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -9,6 +7,7 @@
 #include "support/catch.hpp"
 #include "support/folder.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/io/calibration_file.hpp"
 
 namespace {
 

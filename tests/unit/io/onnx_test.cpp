@@ -1,4 +1,4 @@
-#include "vbp/io/onnx.hpp"
+#include "support/onnx.hpp"
 
 #include <array>
 #include <filesystem>
@@ -7,7 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
-#include "support/onnx.hpp"
+#include "vbp/io/onnx_graph.hpp"
 
 namespace {
 

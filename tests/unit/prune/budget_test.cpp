@@ -1,4 +1,4 @@
-#include "vbp/prune/budget.hpp"
+#include "vbp/prune/budget/budget.hpp"
 
 #include <limits>
 #include <vector>

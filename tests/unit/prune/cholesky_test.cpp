@@ -1,4 +1,4 @@
-#include "vbp/prune/cholesky.hpp"
+#include "vbp/prune/compensate/cholesky.hpp"
 
 #include <limits>
 

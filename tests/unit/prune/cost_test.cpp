@@ -1,4 +1,4 @@
-#include "vbp/prune/cost.hpp"
+#include "vbp/prune/budget/cost.hpp"
 
 #include <string>
 #include <vector>

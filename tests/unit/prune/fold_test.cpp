@@ -1,4 +1,4 @@
-#include "vbp/prune/fold.hpp"
+#include "vbp/prune/compensate/fold.hpp"
 
 #include <limits>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "vbp/prune/greedy.hpp"
+#include "vbp/prune/criteria/greedy.hpp"
 
 #include <algorithm>
 #include <vector>

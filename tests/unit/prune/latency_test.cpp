@@ -1,4 +1,4 @@
-#include "vbp/prune/latency.hpp"
+#include "vbp/prune/budget/latency.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vbp/prune/refit.hpp"
+#include "vbp/prune/compensate/refit.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "vbp/prune/resource.hpp"
+#include "vbp/prune/budget/resource.hpp"
 
 #include <cmath>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "vbp/prune/score.hpp"
+#include "vbp/prune/criteria/score.hpp"
 
 #include <array>
 #include <functional>

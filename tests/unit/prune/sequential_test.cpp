@@ -1,4 +1,4 @@
-#include "vbp/prune/sequential.hpp"
+#include "vbp/prune/compensate/sequential.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,9 +12,9 @@
 #include "support/folder.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/kernels/activation.hpp"
-#include "vbp/prune/greedy.hpp"
+#include "vbp/prune/criteria/greedy.hpp"
+#include "vbp/prune/criteria/sensitivity.hpp"
 #include "vbp/prune/mlp.hpp"
-#include "vbp/prune/sensitivity.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "vbp/prune/snip.hpp"
+#include "vbp/prune/criteria/snip.hpp"
 
 #include <vector>
 

@@ -1,4 +1,4 @@
-#include "vbp/prune/widths.hpp"
+#include "vbp/prune/budget/widths.hpp"
 
 #include <algorithm>
 #include <functional>

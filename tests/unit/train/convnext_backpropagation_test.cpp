@@ -1,5 +1,3 @@
-#include "vbp/train/convnext_backpropagation.hpp"
-
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -8,7 +6,8 @@
 #include "support/catch.hpp"
 #include "support/convnext.hpp"
 #include "vbp/io/safetensors.hpp"
-#include "vbp/train/initialise.hpp"
+#include "vbp/models/convnext/backward.hpp"
+#include "vbp/models/initialise.hpp"
 
 namespace {
 

@@ -8,12 +8,12 @@
 #include "support/backpropagation.hpp"
 #include "support/catch.hpp"
 #include "vbp/io/safetensors.hpp"
+#include "vbp/models/vit/backward.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/models/vit/forward.hpp"
 #include "vbp/train/adamw.hpp"
 #include "vbp/train/loss.hpp"
 #include "vbp/train/schedule.hpp"
-#include "vbp/train/vit_backpropagation.hpp"
-#include "vbp/vit/checkpoint.hpp"
-#include "vbp/vit/inference.hpp"
 
 namespace {
 
@@ -57,7 +57,7 @@ TEST_CASE("ten steps of AdamW end where PyTorch's do") {
                                      .warmup_steps = static_cast<std::int64_t>(setting("warmup_steps")),
                                      .total_steps = 10};
   const Matrix<float> images = inputs_of(golden, model.config);
-  const Matrix<float> teacher_logits = vbp::Inference<float>(teacher, {.threads = 1})(images);
+  const Matrix<float> teacher_logits = vbp::VitInference<float>(teacher, {.threads = 1})(images);
   Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
   vbp::set_targets(vbp_test::labels_of(golden), model.config.classes, setting("smoothing"), targets);
   auto gradient = vbp::make_vit<float>(model.config);

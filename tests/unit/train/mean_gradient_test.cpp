@@ -6,8 +6,8 @@
 #include "support/catch.hpp"
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
-#include "vbp/prune/snip.hpp"
-#include "vbp/train/vit_backpropagation.hpp"
+#include "vbp/models/vit/backward.hpp"
+#include "vbp/prune/criteria/snip.hpp"
 
 namespace {
 
@@ -18,7 +18,7 @@ using vbp::MeanGradient;
 /// By the forward pass of Inference in double, which is another implementation.
 double mean_loss(const vbp::VisionTransformer<double>& model, const Matrix<double>& images,
                  const std::vector<Index>& labels) {
-  vbp::Inference<double> inference(model, {.threads = 1});
+  vbp::VitInference<double> inference(model, {.threads = 1});
   const Matrix<double> logits = inference(images);
   double sum = 0.0;
   for (Index i = 0; i < logits.rows(); ++i) {

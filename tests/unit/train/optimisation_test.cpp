@@ -10,8 +10,8 @@
 #include "support/catch.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
+#include "vbp/models/initialise.hpp"
 #include "vbp/train/adamw.hpp"
-#include "vbp/train/initialise.hpp"
 #include "vbp/train/mixup.hpp"
 #include "vbp/train/schedule.hpp"
 

@@ -11,9 +11,9 @@
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
-#include "vbp/train/initialise.hpp"
-#include "vbp/train/vit_backpropagation.hpp"
-#include "vbp/vit/checkpoint.hpp"
+#include "vbp/models/initialise.hpp"
+#include "vbp/models/vit/backward.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
 
 namespace {
 

@@ -1,5 +1,3 @@
-#include "vbp/train/vit_backpropagation.hpp"
-
 #include <cmath>
 #include <utility>
 
@@ -7,6 +5,7 @@
 #include "support/catch.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
+#include "vbp/models/vit/backward.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "vbp/kernels/detail/math.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// An activation's value and its derivative at the same point.
 template <class Arch, class T>
@@ -96,4 +96,4 @@ void gelu_tanh_backward(const T* x, std::ptrdiff_t size, T* hidden, T* gradient)
                                [](const Batch<Arch, T>& v) { return gelu_tanh_with_slope<Arch, T>(v); });
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

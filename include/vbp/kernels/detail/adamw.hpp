@@ -2,7 +2,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// The numbers of one AdamW step, the same for every value of a parameter.
 template <class T>
@@ -48,4 +48,4 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -5,7 +5,7 @@
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/softmax.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Attention of a batch: rows of qkv [images * tokens, 3 * heads * head_dim] hold the heads of q, then of k,
 /// then of v, and lie dense; out is [images * tokens, heads * head_dim] with rows `out_stride` apart.
@@ -289,4 +289,4 @@ void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t beg
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -6,7 +6,7 @@
 #include "vbp/kernels/detail/attention.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Queries whose scores are in the cache at one time.
 template <class Arch, class T>
@@ -183,4 +183,4 @@ void window_attention_backward_task(const WindowOperands<T>& windows, std::ptrdi
   for (std::ptrdiff_t i = 0; i < tokens * windows.bias_stride; ++i) bias_gradient[i] /= attention.scale;
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

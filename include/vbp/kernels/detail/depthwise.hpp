@@ -4,7 +4,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// One image, channels last: pixels lie x_stride (out_stride) elements apart, row by row.
 template <class T>
@@ -114,4 +114,4 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

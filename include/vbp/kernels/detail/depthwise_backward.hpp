@@ -5,7 +5,7 @@
 #include "vbp/kernels/detail/depthwise.hpp"
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Images behind each other, channels last and without gaps, and the gradient by what a convolution made of
 /// them.
@@ -110,4 +110,4 @@ void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -11,7 +11,7 @@
 #include "vbp/kernels/detail/simd.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// What happens to a tile of A W^T before it is stored.
 enum class EpilogueKind { bias, bias_gelu, bias_gelu_tanh, scaled_residual };
@@ -402,4 +402,4 @@ void gemm_whole(const GemmOperands<T>& product, T* scratch) noexcept {
   gemm_task<Arch, T>(product, 0, gemm_tiles<Arch, T>(product.rows, product.columns, product.depth), scratch);
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

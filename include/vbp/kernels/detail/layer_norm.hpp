@@ -4,7 +4,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Normalises `Rows` rows together: the sums of one row wait for each other, those of several do not.
 template <class Arch, class T, std::ptrdiff_t Rows>
@@ -71,4 +71,4 @@ void layer_norm(const T* x, std::ptrdiff_t rows, std::ptrdiff_t columns, std::pt
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

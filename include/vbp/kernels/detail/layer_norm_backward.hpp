@@ -4,7 +4,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Rows of a layer norm's backward pass. With n = (x - mean) / sqrt(variance + epsilon) and g = gradient *
 /// weight: input_gradient += (g - mean(g) - n mean(g n)) / sqrt(variance + epsilon); weight_gradient += sum
@@ -63,4 +63,4 @@ void layer_norm_backward(const T* x, const T* gradient, std::ptrdiff_t rows, std
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -7,7 +7,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Applies a scalar function lane by lane.
 template <class Arch, class T, class Function>
@@ -156,4 +156,4 @@ void gelu_tanh(const T* x, std::ptrdiff_t size, T* out) noexcept {
   map<Arch>(x, size, out, [](const auto& v) { return gelu_tanh<Arch, T>(v); });
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

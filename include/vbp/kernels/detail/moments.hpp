@@ -4,7 +4,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// One tile of `Rows` rows: the sums live in memory, so they are read and written once for all rows.
 template <class Arch, std::ptrdiff_t Rows, class T, class S>
@@ -48,4 +48,4 @@ void add_shifted_moments(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t s
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

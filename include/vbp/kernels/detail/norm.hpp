@@ -2,7 +2,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// The sum of squares, each value converted to double before it is squared.
 template <class Arch, class T>
@@ -23,4 +23,4 @@ double square_sum(const T* values, std::ptrdiff_t size) noexcept {
   return sum;
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -2,7 +2,7 @@
 
 #include "vbp/kernels/detail/gemm.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// What the arithmetic units can do at most: `rounds` times x <- x a + b on as many independent vectors as
 /// the GEMM has sums, registers only. `values` are a, b and, afterwards, the sum. Returns the operations, two
@@ -23,4 +23,4 @@ template <class Arch, class T>
   return rounds * chains * 2 * static_cast<std::ptrdiff_t>(B::size);
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -10,7 +10,7 @@
 
 #include <xsimd/xsimd.hpp>
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 template <class Arch, class T>
 using Batch = xsimd::batch<T, Arch>;
@@ -151,4 +151,4 @@ template <class T>
   prefetch(values + count - 1);
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

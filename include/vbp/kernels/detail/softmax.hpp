@@ -5,7 +5,7 @@
 
 #include "vbp/kernels/detail/math.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// The largest of a row of `whole` values in full vectors and one vector more, `rest`.
 template <class Arch, class T>
@@ -59,4 +59,4 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

@@ -9,7 +9,7 @@
 #include "vbp/kernels/detail/gemm.hpp"
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Register tile and blocking. X is packed once into panels that serve as left and as right factor, so the
 /// tile's rows divide its columns.
@@ -138,4 +138,4 @@ void add_panel_squares(const T* panel, std::ptrdiff_t rows, std::ptrdiff_t prese
   }
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

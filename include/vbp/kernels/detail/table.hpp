@@ -18,7 +18,7 @@
 #include "vbp/kernels/detail/syrk.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// A kernel joins with a member here, whose type is the same for every architecture, and a line in
 /// kernel_table.
@@ -27,44 +27,44 @@ struct KernelTable {
   const char* architecture;
   std::size_t register_bytes;
   std::ptrdiff_t panel;  ///< columns of a panel of packed W
-  decltype(&detail::pack_panels<xsimd::default_arch, T>) pack_panels;
-  decltype(&detail::pack_panels_transposed<xsimd::default_arch, T>) pack_panels_transposed;
-  decltype(&detail::gemm_tiles<xsimd::default_arch, T>) gemm_tiles;
-  decltype(&detail::gemm_scratch_elements<xsimd::default_arch, T>) gemm_scratch_elements;
-  decltype(&detail::gemm_task<xsimd::default_arch, T>) gemm_task;
-  decltype(&detail::attention_blocks<xsimd::default_arch, T>) attention_blocks;
-  decltype(&detail::attention_scratch_elements<xsimd::default_arch, T>) attention_scratch_elements;
-  decltype(&detail::attention_task<xsimd::default_arch, T>) attention_task;
-  decltype(&detail::window_attention_scratch_elements<xsimd::default_arch, T>)
+  decltype(&simd::pack_panels<xsimd::default_arch, T>) pack_panels;
+  decltype(&simd::pack_panels_transposed<xsimd::default_arch, T>) pack_panels_transposed;
+  decltype(&simd::gemm_tiles<xsimd::default_arch, T>) gemm_tiles;
+  decltype(&simd::gemm_scratch_elements<xsimd::default_arch, T>) gemm_scratch_elements;
+  decltype(&simd::gemm_task<xsimd::default_arch, T>) gemm_task;
+  decltype(&simd::attention_blocks<xsimd::default_arch, T>) attention_blocks;
+  decltype(&simd::attention_scratch_elements<xsimd::default_arch, T>) attention_scratch_elements;
+  decltype(&simd::attention_task<xsimd::default_arch, T>) attention_task;
+  decltype(&simd::window_attention_scratch_elements<xsimd::default_arch, T>)
       window_attention_scratch_elements;
-  decltype(&detail::window_attention_task<xsimd::default_arch, T>) window_attention_task;
-  decltype(&detail::softmax<xsimd::default_arch, T>) softmax;
-  decltype(&detail::layer_norm<xsimd::default_arch, T>) layer_norm;
-  decltype(&detail::depthwise_7x7<xsimd::default_arch, T>) depthwise_7x7;
+  decltype(&simd::window_attention_task<xsimd::default_arch, T>) window_attention_task;
+  decltype(&simd::softmax<xsimd::default_arch, T>) softmax;
+  decltype(&simd::layer_norm<xsimd::default_arch, T>) layer_norm;
+  decltype(&simd::depthwise_7x7<xsimd::default_arch, T>) depthwise_7x7;
   void (*gelu)(const T*, std::ptrdiff_t, T*) noexcept;
   void (*gelu_tanh)(const T*, std::ptrdiff_t, T*) noexcept;
-  decltype(&detail::add_shifted_moments<xsimd::default_arch, T, float>) add_shifted_moments_of_float;
-  decltype(&detail::add_shifted_moments<xsimd::default_arch, T, double>) add_shifted_moments_of_double;
-  decltype(&detail::gelu_backward<xsimd::default_arch, T>) gelu_backward;
-  decltype(&detail::gelu_tanh_backward<xsimd::default_arch, T>) gelu_tanh_backward;
-  decltype(&detail::layer_norm_backward<xsimd::default_arch, T>) layer_norm_backward;
-  decltype(&detail::depthwise_7x7_weight_gradient<xsimd::default_arch, T>) depthwise_7x7_weight_gradient;
-  decltype(&detail::attention_backward_scratch_elements<xsimd::default_arch, T>)
+  decltype(&simd::add_shifted_moments<xsimd::default_arch, T, float>) add_shifted_moments_of_float;
+  decltype(&simd::add_shifted_moments<xsimd::default_arch, T, double>) add_shifted_moments_of_double;
+  decltype(&simd::gelu_backward<xsimd::default_arch, T>) gelu_backward;
+  decltype(&simd::gelu_tanh_backward<xsimd::default_arch, T>) gelu_tanh_backward;
+  decltype(&simd::layer_norm_backward<xsimd::default_arch, T>) layer_norm_backward;
+  decltype(&simd::depthwise_7x7_weight_gradient<xsimd::default_arch, T>) depthwise_7x7_weight_gradient;
+  decltype(&simd::attention_backward_scratch_elements<xsimd::default_arch, T>)
       attention_backward_scratch_elements;
-  decltype(&detail::attention_head_backward<xsimd::default_arch, T>) attention_head_backward;
-  decltype(&detail::window_attention_backward_scratch_elements<xsimd::default_arch, T>)
+  decltype(&simd::attention_head_backward<xsimd::default_arch, T>) attention_head_backward;
+  decltype(&simd::window_attention_backward_scratch_elements<xsimd::default_arch, T>)
       window_attention_backward_scratch_elements;
-  decltype(&detail::window_attention_backward_task<xsimd::default_arch, T>) window_attention_backward_task;
-  decltype(&detail::transpose<xsimd::default_arch, T>) transpose;
-  decltype(&detail::sum<xsimd::default_arch, T>) sum;
-  decltype(&detail::square_sum<xsimd::default_arch, T>) square_sum;
-  decltype(&detail::adamw_update<xsimd::default_arch, T>) adamw_update;
+  decltype(&simd::window_attention_backward_task<xsimd::default_arch, T>) window_attention_backward_task;
+  decltype(&simd::transpose<xsimd::default_arch, T>) transpose;
+  decltype(&simd::sum<xsimd::default_arch, T>) sum;
+  decltype(&simd::square_sum<xsimd::default_arch, T>) square_sum;
+  decltype(&simd::adamw_update<xsimd::default_arch, T>) adamw_update;
   std::ptrdiff_t deviation_panel;  ///< columns of a panel of packed deviations
-  decltype(&detail::pack_shifted<xsimd::default_arch, T, float>) pack_shifted_of_float;
-  decltype(&detail::pack_shifted<xsimd::default_arch, T, double>) pack_shifted_of_double;
-  decltype(&detail::add_panel_products<xsimd::default_arch, T>) add_panel_products;
-  decltype(&detail::add_panel_squares<xsimd::default_arch, T>) add_panel_squares;
-  decltype(&detail::multiply_add_loop<xsimd::default_arch, T>) multiply_add_loop;
+  decltype(&simd::pack_shifted<xsimd::default_arch, T, float>) pack_shifted_of_float;
+  decltype(&simd::pack_shifted<xsimd::default_arch, T, double>) pack_shifted_of_double;
+  decltype(&simd::add_panel_products<xsimd::default_arch, T>) add_panel_products;
+  decltype(&simd::add_panel_squares<xsimd::default_arch, T>) add_panel_squares;
+  decltype(&simd::multiply_add_loop<xsimd::default_arch, T>) multiply_add_loop;
 };
 
 template <class Arch, class T>
@@ -109,4 +109,4 @@ constexpr KernelTable<T> kernel_table(const char* architecture) noexcept {
           .multiply_add_loop = &multiply_add_loop<Arch, T>};
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd

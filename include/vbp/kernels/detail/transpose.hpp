@@ -5,7 +5,7 @@
 
 #include "vbp/kernels/detail/simd.hpp"
 
-namespace vbp::kernels::detail {
+namespace vbp::simd {
 
 /// Exchanges the off-diagonal quarters of every square of 2 Distance x 2 Distance lanes along the diagonal.
 template <class Arch, class T, std::size_t Distance, std::size_t... I>
@@ -73,4 +73,4 @@ T sum(const T* values, std::ptrdiff_t size) noexcept {
   return total;
 }
 
-}  // namespace vbp::kernels::detail
+}  // namespace vbp::simd
