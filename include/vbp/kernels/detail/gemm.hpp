@@ -49,9 +49,9 @@ struct GemmShape {
   /// rows values for 2 * rows multiply-adds.
   static constexpr std::ptrdiff_t slice_bytes = (kRegisterBytes<Arch, T> == 64 ? 512 : 128) * 1024;
   static constexpr std::ptrdiff_t depth = slice_bytes / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
-  /// A block is the rows of A that are multiplied by a panel before the next panel is used. It has as many
-  /// rows as fit in 768 KiB, so that they mostly stay in the second-level cache, and at least `least_tiles`
-  /// tiles, so that reading W again for each block pays off.
+  /// A block is the rows of A that are multiplied by a panel before the next panel is used. It has at most as
+  /// many rows as fit in 768 KiB, so that they mostly stay in the second-level cache. This limit is at least
+  /// `least_tiles` tiles, so that reading W again for each block pays off.
   static constexpr std::ptrdiff_t block_bytes = 768 * 1024;
   static constexpr std::ptrdiff_t least_tiles = 8;
 };
