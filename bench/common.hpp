@@ -1,5 +1,6 @@
 #pragma once
-/// Code that all benchmarks share: timing, comparison with the machine's peak, and the shapes of DeiT.
+/// Code that all benchmarks share: timing, comparison with the machine's peak, and the shapes of DeiT. A row
+/// is one line of a benchmark's output.
 
 #include <algorithm>
 #include <chrono>
@@ -66,7 +67,7 @@ void arithmetic_row(benchmark::State& state, vbp::ThreadPool& pool, double opera
 }
 
 /// Reports GB/s, and the percentage of the speed of a copy of the same number of bytes, measured between the
-/// runs of this row. `bytes` counts every byte that is read or written, once each.
+/// runs of this row. `bytes` is the number of bytes read plus the number of bytes written.
 template <class Body>
 void memory_row(benchmark::State& state, double bytes, Body&& body) {
   const auto half = static_cast<Index>(bytes / 2.0 / sizeof(float));

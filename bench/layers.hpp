@@ -1,5 +1,5 @@
 #pragma once
-/// The matrix products of DeiT's layers, and the rows of other libraries that compute them.
+/// The matrix products of DeiT's layers, and benchmark rows for other libraries that compute them.
 
 #include "common.hpp"
 #include "vbp/kernels/gemm.hpp"

@@ -1,6 +1,6 @@
 /// Attention within the windows of Swin-T's four stages, shifted or not, for one image of 224 x 224.
-/// Operations are counted for the two matrix products only. A further row measures plain attention for the
-/// same number of images of 49 tokens, which gathers no windows and adds no bias.
+/// Operations are counted for the two matrix products only. For comparison, another row measures plain
+/// attention for as many images of 49 tokens as there are windows. It gathers no windows and adds no bias.
 
 #include "vbp/kernels/window_attention.hpp"
 

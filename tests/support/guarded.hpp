@@ -18,8 +18,8 @@ using vbp::Index;
 
 /// A matrix rows x columns whose row stride is columns + gap and whose first row is `offset` elements behind
 /// a 64-byte boundary. NaNs fill the memory before, between and behind the rows. Their bit pattern is
-/// different for each matrix and survives a kernel. So a kernel that computes with one returns NaN, and
-/// intact() detects a kernel that overwrites one.
+/// different for each matrix and survives a kernel. So a kernel that computes with a guard returns NaN, and
+/// intact() detects a kernel that overwrites a guard.
 template <class T>
 class GuardedMatrix {
  public:

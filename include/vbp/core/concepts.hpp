@@ -52,8 +52,8 @@ template <class B>
 concept LinearGeluLinear =
     HasScalar<B> && HasFc1Weight<B> && HasFc1Bias<B> && HasFc2Weight<B> && HasFc2Bias<B> && HasSetWeights<B>;
 
-/// Stops the compilation with one sentence for each member that B lacks. Returns true, so that users can call
-/// it in a static_assert in their own headers.
+/// Stops the compilation with one error message for each member that B lacks. Returns true, so that users can
+/// call it in a static_assert in their own headers.
 template <class B>
 consteval bool require_linear_gelu_linear() {
   static_assert(HasScalar<B>, "vbp: the block needs a member type Scalar that is float or double");

@@ -14,7 +14,7 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// How far a computation has come.
+/// The progress of a computation.
 struct ProgressUpdate {
   std::string task;  ///< what is being done, for people: "calibrating"
   std::string unit;  ///< what is counted, in the plural: "images"

@@ -1,5 +1,5 @@
 #pragma once
-/// Matrices that may be larger than the memory (POSIX).
+/// Matrices that may be larger than main memory (POSIX only).
 
 #include <algorithm>
 #include <cerrno>
@@ -38,7 +38,8 @@ class StoredMatrix {
   StoredMatrix(Index rows, Index cols, std::filesystem::path folder = {})
       : folder_(std::move(folder)), rows_(rows), cols_(cols) {
     if (rows < 0 || cols < 0 || (cols > 0 && rows > std::numeric_limits<Index>::max() / cols / kBytes)) {
-      throw ShapeError("a matrix of [" + std::to_string(rows) + ", " + std::to_string(cols) + "] is none");
+      throw ShapeError("a matrix cannot have the shape [" + std::to_string(rows) + ", " +
+                       std::to_string(cols) + "]");
     }
     mapped_ = static_cast<std::size_t>(size() * kBytes);
     if (mapped_ == 0) return;

@@ -13,7 +13,7 @@ template <class T>
 void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out,
                Index out_stride, Workspace<T>& workspace);
 
-/// Like above, with contiguous rows of `out`.
+/// The same attention, with contiguous rows of `out`.
 template <class T>
 void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out,
                Workspace<T>& workspace);

@@ -32,9 +32,9 @@ inline Index depthwise_7x7_weight_gradient_elements(Index images, Index height, 
 }
 
 /// Computes the gradient of a loss with respect to x, where out = depthwise_7x7(x). `gradient` is the
-/// gradient with respect to out; it and input_gradient are [images * height * width, channels]. It is the
-/// same convolution, without bias, with all kernels rotated by 180 degrees. `turned` is scratch memory for
-/// the rotated kernels, [7 * 7, channels].
+/// gradient with respect to out; it and input_gradient are [images * height * width, channels]. The
+/// computation is the same convolution, without bias and with all kernels rotated by 180 degrees. `turned` is
+/// scratch memory for the rotated kernels, [7 * 7, channels].
 template <class T>
 void depthwise_7x7_input_gradient(const T* gradient, Index images, Index height, Index width, Index channels,
                                   const T* weight, T* turned, T* input_gradient, Workspace<T>& workspace);

@@ -13,7 +13,7 @@ namespace vbp::inline VBP_ABI::kernels {
 
 #if !defined(VBP_COMPILED)
 
-/// Header-only: the kernels for the instruction set that the compiler targets.
+/// In header-only mode, the kernels for the instruction set that the compiler targets.
 template <class T>
 class Entries {
  public:

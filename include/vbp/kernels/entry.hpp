@@ -2,10 +2,10 @@
 /// Chooses the instruction set of the kernels.
 ///
 /// Each kernel is written once, as a template over the instruction set, in kernels/detail/. Its entry, a
-/// struct next to it, returns the instantiation: simd::Gelu::body<Arch, T>(). Header-only, entry<simd::Gelu,
-/// T>() is the instantiation for the instruction set that the compiler targets. It is known at compile time,
-/// so a program compiles only the kernels that it calls. In vbp::compiled, entry() reads it from a table for
-/// the instruction set that was chosen at run time for this CPU.
+/// struct next to it, returns the instantiation: simd::Gelu::body<Arch, T>(). In header-only mode,
+/// entry<simd::Gelu, T>() is the instantiation for the instruction set that the compiler targets. It is known
+/// at compile time, so a program compiles only the kernels that it calls. In vbp::compiled, entry() reads it
+/// from a table for the instruction set that was chosen at run time for this CPU.
 
 #include <string>
 #include <vector>
@@ -30,8 +30,8 @@ struct Architecture {
   bool supported = false;  ///< whether this CPU and its operating system support it
 };
 
-/// All instruction sets that this program has kernels for, the best first. Header-only, this is only the one
-/// that the compiler targets.
+/// All instruction sets that this program has kernels for, the best first. In header-only mode, this is only
+/// the one that the compiler targets.
 VBP_FUNCTION std::vector<Architecture> architectures();
 
 /// The instruction set in use: the best that the CPU supports, unless select_architecture() has set another.

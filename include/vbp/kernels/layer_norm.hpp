@@ -7,7 +7,7 @@
 namespace vbp::inline VBP_ABI::kernels {
 
 /// out = (x - mean) / sqrt(variance + epsilon) * weight + bias for each of `rows` rows with `columns` values.
-/// The variance is the mean squared deviation, divided by `columns`. weight and bias are [columns]. out may
+/// The variance is the sum of squared deviations divided by `columns`. weight and bias are [columns]. out may
 /// be the same memory as x.
 template <class T>
 void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* weight, const T* bias,

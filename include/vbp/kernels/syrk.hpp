@@ -30,8 +30,8 @@ class PackedDeviations {
   /// result is bitwise the same for any number of threads.
   void add_products(double* products, Index stride, ThreadPool& pool) const;
 
-  /// products[i, j] += sum over the samples of deviation i of this times deviation j of `others`; both hold
-  /// the same samples' deviations. products is [columns of this, columns of others].
+  /// products[i, j] += sum over the samples of deviation i of *this times deviation j of `others`. Both
+  /// objects hold deviations of the same samples. products is [columns of *this, columns of `others`].
   void add_products(const PackedDeviations& others, double* products, Index stride, ThreadPool& pool) const;
 
   /// The sum of each column's squared deviations, which is the diagonal of the products.

@@ -75,11 +75,11 @@ class PackedWindows {
   AlignedBuffer<T> bias_;  ///< [kinds, heads, tokens, bias_stride]
 };
 
-/// out = softmax(q k^T / sqrt(head_dim) + bias) v within each window of `maps` maps, for each head. qkv [maps
-/// * side * side, 3 * heads * head_dim] and out [maps * side * side, heads * head_dim] have one row per
-/// pixel, in the order of the map's pixels. A row of qkv is laid out as in attention(); `out_stride` is the
-/// row stride of out. `padding` is the row of qkv that stands for padding pixels. The result does not depend
-/// on the number of threads.
+/// out = softmax(q k^T / sqrt(head_dim) + bias) v within each window of `maps` maps, for each head. Both qkv
+/// [maps * side * side, 3 * heads * head_dim] and out [maps * side * side, heads * head_dim] have one row per
+/// pixel, in the order of the pixels. A row of qkv is laid out as in attention(); `out_stride` is the row
+/// stride of out. `padding` is the row of qkv that stands for padding pixels. The result does not depend on
+/// the number of threads.
 template <class T>
 void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows, const T* padding, T* out,
                       Index out_stride, Workspace<T>& workspace);

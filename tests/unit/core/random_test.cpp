@@ -58,7 +58,7 @@ TEST_CASE("uniform numbers are the upper 53 bits", "[core][random]") {
     sum += x;
     squares += x * x;
   }
-  // Five standard deviations of the mean of x and of x^2. One x has 1/sqrt(12), and one x^2 has 2/sqrt(45).
+  // Five standard deviations of the means. x has the standard deviation 1/sqrt(12), and x^2 has 2/sqrt(45).
   const double root = std::sqrt(static_cast<double>(count));
   CHECK(std::abs(sum / count - 0.5) < 5.0 * 0.2887 / root);
   CHECK(std::abs(squares / count - 1.0 / 3.0) < 5.0 * 0.2981 / root);

@@ -136,8 +136,8 @@ TEMPLATE_TEST_CASE("GELU in double follows its formula", "[kernels][activation]"
     double out = 0.0;
     TestType::run(&x, 1, &out);
     const long double expected = TestType::expected(static_cast<long double>(x));
-    // A few roundings of numbers as large as x. The rounding of the argument of exp or erfc changes the
-    // result by at most x phi(x) x^2 < 1 times as much.
+    // A few roundings of numbers as large as x. The rounding of the argument of exp or erfc is multiplied by
+    // at most x phi(x) x^2 < 1 in the result.
     worst.add(out, expected, 8 * std::numeric_limits<double>::epsilon() * std::max(1.0, std::abs(x)));
   }
   CHECK(worst.value() <= 1.0);

@@ -89,8 +89,8 @@ void check_attention(const AttentionShape& shape, vbp::Random& random, int threa
 
 TEMPLATE_TEST_CASE("attention of every number of tokens", "[kernels][attention]", float, double) {
   vbp::Random random(1);
-  // These include the sizes of tiles (6 and 14 queries), of blocks (four tiles) and of panels (4 to 32 keys),
-  // and one more or less.
+  // These numbers include the sizes of tiles (6 and 14 queries), of blocks (four tiles) and of panels (4 to
+  // 32 keys), and the numbers next to them.
   for (Index tokens = 1; tokens <= 66; ++tokens) check_attention<TestType>({1, tokens, 2, 5}, random);
   for (const Index tokens : {111, 112, 113, 197, 401}) check_attention<TestType>({1, tokens, 1, 16}, random);
 }
@@ -171,8 +171,8 @@ TEMPLATE_TEST_CASE("huge scores choose one value, equal ones average", "[kernels
   const AttentionShape shape{1, tokens, 1, 8};
   GuardedMatrix<TestType> qkv(tokens, 24);
   qkv.fill(random);
-  // Every second query has scores of +-1e20, and key 30 is the only one with a positive score. The other
-  // queries have equal scores for all keys.
+  // For every second query, key 30 has the score 1e20 and all other keys have -1e20. The other queries have
+  // equal scores for all keys.
   for (Index i = 0; i < tokens; ++i) {
     for (Index j = 0; j < 16; ++j) qkv(i, j) = TestType(0);
     qkv(i, 0) = i % 2 == 0 ? TestType(1e10) : TestType(0);

@@ -105,7 +105,8 @@ TEMPLATE_TEST_CASE("layer norm of the widths of real models", "[kernels][layer_n
 TEMPLATE_TEST_CASE("layer norm of a small deviation around a large mean", "[kernels][layer_norm]", float,
                    double) {
   // The values are whole numbers whose deviations cancel, so sums, mean and deviations are exact in any
-  // order. Only a difference of squares, 20000^2 = 4e8 beside 2, would lose digits.
+  // order. Only a variance computed as a difference of squares would lose digits, because 20000^2 = 4e8 is
+  // much larger than 2.
   const Index columns = 384;
   vbp::Random random(3);
   GuardedMatrix<TestType> x(1, columns);

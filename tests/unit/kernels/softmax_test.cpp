@@ -27,9 +27,9 @@ constexpr Oracle<T> kExpError = std::is_same_v<T, float> ? Oracle<T>(2e-7) : 4 *
 constexpr double kFlushed = 2e-38;
 
 /// Applies the kernel and returns the largest error divided by its bound. The argument of a power is rounded
-/// four times (the difference, 1 / ln(2) times the scale, the product). So a power has four units of roundoff
-/// times its argument, plus the error of exp. The sum of n powers has the weighted average of these errors
-/// and n roundings. The quotient has the errors of both.
+/// four times (the difference, 1 / ln(2) times the scale, the product). So the relative error of a power is
+/// four units of roundoff times its argument, plus the error of exp. The relative error of the sum of n
+/// powers is the weighted average of these errors, plus n roundings. The quotient has both errors.
 template <class T>
 double worst_error(GuardedMatrix<T>& values, T scale) {
   const Index columns = values.columns();

@@ -30,8 +30,7 @@ struct WindowOperands {
   AttentionOperands<T> attention;
   std::ptrdiff_t windows = 1;          ///< windows in a map
   std::ptrdiff_t map_rows = 0;         ///< rows of qkv and out for each map
-  const std::int32_t* rows = nullptr;  ///< [windows, tokens]: the row of each token in its map, or -1 for a
-                                       ///< padding token
+  const std::int32_t* rows = nullptr;  ///< [windows, tokens]: each token's row in its map; -1: padding
   const T* padding = nullptr;          ///< [3 * heads * head_dim]: the row of qkv of every padding token
   const T* bias = nullptr;             ///< [kinds, heads, tokens, bias_stride], added to q k^T before scaling
   std::ptrdiff_t bias_stride = 0;      ///< at least `tokens`, a whole number of vectors
@@ -44,8 +43,9 @@ std::ptrdiff_t round_to_panel(std::ptrdiff_t columns) noexcept {
   return (columns + width - 1) / width * width;
 }
 
-/// Number of queries in a block. A block has as many register tiles as have their scores in 16 KiB, half of
-/// the smallest first-level cache, and at least one. With few tokens, one block holds all queries.
+/// Number of queries in a block. A block consists of as many register tiles as keep their scores within 16
+/// KiB (half of the smallest first-level cache), but of at least one. With few tokens, one block holds all
+/// queries.
 template <class Arch, class T>
 std::ptrdiff_t attention_rows(std::ptrdiff_t tokens) noexcept {
   constexpr std::ptrdiff_t rows = GemmShape<Arch, T>::rows;
@@ -70,7 +70,8 @@ std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t 
                   gemm_scratch_elements<Arch, T>(rows, head_dim));
 }
 
-/// One head of an image or a window. Its keys are `part` elements behind its queries, its values 2 `part`.
+/// One head of an image or a window. The keys are `part` elements behind the queries, and the values are 2 *
+/// `part` elements behind them.
 template <class T>
 struct AttentionHead {
   const T* q;
@@ -106,9 +107,9 @@ void pack_head(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff
   pack_panels_transposed<Arch, T>(head.q + 2 * head.part, head_dim, tokens, head.stride, scratch.values);
 }
 
-/// Attention of queries [first, first + rows) of a packed head: softmax(scale (q k^T + bias)) v, but without
-/// the division by the sums of the softmax. Writes this to out [rows, head_dim], and the inverse of each
-/// row's sum to scratch.factors.
+/// Attention of queries [first, first + rows) of a packed head. Writes softmax(scale (q k^T + bias)) v to out
+/// [rows, head_dim], but without dividing by the sums of the softmax. Writes the inverse of each row's sum to
+/// scratch.factors.
 template <class Arch, class T>
 [[gnu::always_inline]] inline void attend(const AttentionHead<T>& head, std::ptrdiff_t first,
                                           std::ptrdiff_t rows, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
@@ -183,7 +184,7 @@ inline void scale_row(const T* from, std::ptrdiff_t size, T factor, T* to) noexc
 }
 
 /// Computes blocks [begin, end) of queries, which are numbered by image, head and block: out = softmax(scale
-/// q k^T) v. Each task packs the keys and values of every head that it has a block of.
+/// q k^T) v. Each task packs the keys and values of every head whose blocks it computes.
 template <class Arch, class T>
 void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
                     T* memory) noexcept {
@@ -214,9 +215,9 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
   }
 }
 
-/// Gathers rows of a map. For each token, copies from row places[token] of the map `parts` slices of `size`
-/// values, which are `dim` apart, to a row of `to` [tokens, parts * padded]. If the place is negative, copies
-/// from the row `padding`, or writes zeros if `padding` is null.
+/// Gathers rows of a map. For each token, copies `parts` slices of `size` values, which are `dim` apart, from
+/// row places[token] of the map to one row of `to` [tokens, parts * padded]. A negative place stands for the
+/// row `padding`, or for zeros if `padding` is null.
 template <class Arch, class T>
 void gather_slices(const T* map, const T* padding, const std::int32_t* places, std::ptrdiff_t tokens,
                    std::ptrdiff_t parts, std::ptrdiff_t dim, std::ptrdiff_t size, std::ptrdiff_t padded,

@@ -98,7 +98,7 @@ void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens
       }
       gemm_whole<Arch, T>(product, rest);
     };
-    // Adds weights^T rows to `to`; the first block of queries overwrites `to` instead.
+    // Adds weights^T times the packed rows to `to`. The first block of queries overwrites `to` instead.
     const auto add_transposed = [&](const T* weights, const T* packed, T* to) noexcept {
       transpose<Arch, T>(weights, rows, tokens, score_stride, transposed, rows);
       multiply(transposed, rows, tokens, packed, head_dim, rows, to, stride, row > 0 ? to : nullptr, stride);

@@ -101,13 +101,13 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
     }
     return;
   }
-  // Besides the sums, seven registers hold a row of the kernel and one holds the input. With 64-byte
-  // registers, there are enough of them for tiles twice as wide.
+  // Besides the sums, seven registers hold a row of the kernel and one holds the input. CPUs with 64-byte
+  // registers have 32 of them, enough for tiles of 14 pixels instead of 7.
   constexpr std::ptrdiff_t pixels = kRegisterBytes<Arch, T> == 64 ? 14 : 7;
   alignas(64) T weight[49 * lanes];
   for (std::ptrdiff_t channel = first_channel;;) {
     // Copies the weights of these channels next to each other. In `of.weight` they are `channels` elements
-    // apart, and such lines would compete for the same sets of the cache.
+    // apart, and cache lines at that distance may compete for the same sets of the cache.
     for (std::ptrdiff_t tap = 0; tap < 49; ++tap) {
       B::load_unaligned(of.weight + tap * of.channels + channel).store_aligned(weight + tap * lanes);
     }

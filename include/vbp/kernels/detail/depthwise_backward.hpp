@@ -17,13 +17,12 @@ struct DepthwiseGradientOperands {
   std::ptrdiff_t height = 0;
   std::ptrdiff_t width = 0;
   std::ptrdiff_t channels = 0;
-  T* sums = nullptr;  ///< [7 * 7 + 1, channels]: the gradient with respect to each kernel position, then the
-                      ///< bias
+  T* sums = nullptr;  ///< [7 * 7 + 1, channels]: gradients of the kernel, then of the bias
 };
 
-/// Adds the contribution of `Pixels` neighbouring pixels of a row to one row of the kernel's gradient, sums[7
-/// * lanes]. It mirrors depthwise_tile: every input is loaded once and multiplied with the gradients of all
-/// outputs that it contributed to.
+/// Adds the contribution of `Pixels` neighbouring pixels of a row to one row of the kernel's gradient, which
+/// is sums[7 * lanes]. It mirrors depthwise_tile: every input is loaded once and multiplied with the
+/// gradients of all outputs that it contributed to.
 template <class Arch, class T, std::ptrdiff_t Pixels>
 [[gnu::flatten]] inline void depthwise_gradient_tile(const T* line, const T* gradient, std::ptrdiff_t column,
                                                      std::ptrdiff_t width, std::ptrdiff_t channels,
@@ -57,7 +56,7 @@ inline void depthwise_gradient_row(const T* line, const T* gradient, std::ptrdif
   }
 }
 
-/// Sets channels [first_channel, last_channel) of of.sums to the sums over all pixels.
+/// Sets of.sums for channels [first_channel, last_channel) to the sums over all pixels.
 template <class Arch, class T>
 void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::ptrdiff_t first_channel,
                                    std::ptrdiff_t last_channel) noexcept {

@@ -32,9 +32,9 @@ struct GemmOperands {
 template <class Arch, class T>
 struct GemmShape {
   static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
-  /// A tile is two registers wide, so that each broadcast of A feeds two multiply-adds. It needs rows + 2
-  /// loads for 2 * rows multiply-adds. So on every CPU that can do as many loads per cycle as multiply-adds,
-  /// the loads take fewer cycles than the arithmetic.
+  /// A tile is two registers wide, so that each broadcast of A feeds two multiply-adds. Each step of the
+  /// depth needs rows + 2 loads for 2 * rows multiply-adds. So on every CPU that can do as many loads per
+  /// cycle as multiply-adds, the loads take fewer cycles than the arithmetic.
   static constexpr std::ptrdiff_t columns = 2 * lanes;
   /// 32 registers hold 14 x 2 accumulators, and 16 registers hold 6 x 2; the others hold a row of W and a
   /// broadcast of A. Two multiply-add units with a latency of four cycles need at least 8 accumulators.
@@ -45,8 +45,8 @@ struct GemmShape {
 #endif
   /// The slice of a panel stays in the second-level cache. The smallest such cache has 256 KiB on CPUs with
   /// 32-byte registers and 1 MiB on CPUs with 64-byte registers. W gets half of it; the rest is for the rows
-  /// of A that pass through. The slice need not fit in the first level, because a tile loads only columns +
-  /// rows values for 2 * rows multiply-adds.
+  /// of A that pass through. The slice need not fit in the first level, because each step of a tile loads
+  /// only columns + rows values for 2 * rows multiply-adds.
   static constexpr std::ptrdiff_t slice_bytes = (kRegisterBytes<Arch, T> == 64 ? 512 : 128) * 1024;
   static constexpr std::ptrdiff_t depth = slice_bytes / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
   /// A block is the rows of A that are multiplied by a panel before the next panel is used. It has at most as
@@ -93,7 +93,7 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
       unrolled<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = B(T(0)); });
     });
   }
-  // With two pointers into A, fewer multiples of the stride need a register for addresses.
+  // Two pointers into A, because fewer multiples of the stride then need a register.
   constexpr std::ptrdiff_t half = (Shape::rows + 1) / 2;
   const std::ptrdiff_t stride = tile.a_stride;
   const T* const upper = tile.a;

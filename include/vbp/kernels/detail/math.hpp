@@ -57,8 +57,8 @@ inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
 }
 
 /// 2^x with a relative error below 2e-7 for x in [-126, 0]; smaller x gives 2^-126. x must not be positive.
-/// It serves softmax, which needs neither the upper limit nor the two parts of ln(2) that exponential() has,
-/// and so is faster.
+/// Softmax uses this function: it is faster than exponential(), because it needs neither an upper limit nor
+/// ln(2) in two parts.
 template <class Arch, class T>
 inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {
@@ -80,9 +80,9 @@ inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
 }
 
 /// GELU(x) = x Phi(x) (Hendrycks and Gimpel 2016), computed as max(x, 0) - |x| Phi(-|x|), because the second
-/// term is small and smooth. Phi(-|x|) is one of eight polynomials; one permutation per coefficient looks it
-/// up in a table of eight. In float the absolute error is below 1e-7, or 2 units in the last place where x >
-/// 2; below -5.6 the result is -6e-8.
+/// term is small and smooth. One of eight polynomials approximates Phi(-|x|). One permutation looks up each
+/// coefficient in a table of eight. In float the absolute error is below 1e-7, or 2 units in the last place
+/// where x > 2; below -5.6 the result is -6e-8.
 template <class Arch, class T>
 inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {

@@ -1,5 +1,5 @@
 #pragma once
-/// The arguments of kernels. They contain no vector types, so that public headers can include this one.
+/// The arguments of kernels. This header uses no vector types, so that public headers can include it.
 
 #include <cstddef>
 

@@ -5,8 +5,8 @@
 namespace vbp::simd {
 
 /// Computes x <- x a + b `rounds` times on as many independent vectors as the GEMM has sums, in registers
-/// only. No code does multiply-adds faster. `values` holds a, b and, afterwards, the sum of all x. Returns
-/// the number of operations; a multiply-add counts as two.
+/// only. This is the highest rate at which multiply-adds can run. `values` holds a, b and, afterwards, the
+/// sum of all x. Returns the number of operations; a multiply-add counts as two.
 template <class Arch, class T>
 [[gnu::flatten]] std::ptrdiff_t multiply_add_loop(std::ptrdiff_t rounds, T* values) noexcept {
   using B = Batch<Arch, T>;

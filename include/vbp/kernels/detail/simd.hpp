@@ -110,8 +110,8 @@ inline T largest_lane(const Batch<Arch, T>& values) noexcept {
                                          [](const auto& a, const auto& b) { return xsimd::max(a, b); });
 }
 
-/// The same values, kept in a register from here on. If all registers are in use, GCC 12 would instead read
-/// the values from memory at every use, and the tile would wait for these loads.
+/// The same values, kept in a register from here on. In code that uses all registers, GCC 12 would otherwise
+/// read the values from memory at every use, and the tile would wait for these loads.
 template <class Arch, class T>
 inline Batch<Arch, T> in_register(const Batch<Arch, T>& values) noexcept {
   typename Batch<Arch, T>::register_type lanes = values;

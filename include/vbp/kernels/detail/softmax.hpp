@@ -7,7 +7,7 @@
 
 namespace vbp::simd {
 
-/// The largest of the `whole` values of a row, which fill whole vectors, and of one more vector, `rest`.
+/// The largest value of a row. Its first `whole` values fill whole vectors, and `rest` is one more vector.
 template <class Arch, class T>
 inline T largest(const T* row, std::ptrdiff_t whole, const T* rest) noexcept {
   using B = Batch<Arch, T>;
