@@ -11,9 +11,9 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Number of images that one task processes: one, or as many as have 1024 pixels together. A task then reads
-// much more than its sums occupy, which are 50 per channel. The sums of the tasks are added in order, so the
-// rounding depends on this number and not on the number of threads.
+// Number of images that one task processes: one, or more if they have at most 1024 pixels together. A task
+// then reads much more than its sums occupy, which are 50 per channel. The sums of the tasks are added in
+// order, so the rounding depends on this number and not on the number of threads.
 inline Index depthwise_images_together(Index pixels) noexcept {
   return std::max<Index>(1, 1024 / pixels);
 }

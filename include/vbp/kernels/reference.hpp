@@ -1,7 +1,7 @@
 #pragma once
 /// The kernels as plain scalar loops that follow the formulas literally; tests compare the fast kernels with
-/// them. Sums are computed in T, one element after the other; with T = double they serve as oracles. They are
-/// slow and single-threaded, and callers provide no scratch memory.
+/// them. Sums are computed in T, one element after the other; with T = double they serve as oracles. The
+/// loops are slow and single-threaded, and callers provide no scratch memory.
 
 #include <algorithm>
 #include <cmath>

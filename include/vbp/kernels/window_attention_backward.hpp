@@ -11,9 +11,9 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Number of maps that one task processes: one, or as many as have sixteen windows together. A task's work is
-// then large compared with its sums, which have the size of one window's scores. The sums of the tasks are
-// added in order, so the rounding depends on this number and not on the number of threads.
+// Number of maps that one task processes: one, or more if they have at most sixteen windows together. A
+// task's work is then large compared with its sums, which have the size of one window's scores. The sums of
+// the tasks are added in order, so the rounding depends on this number and not on the number of threads.
 inline Index window_maps_together(Index windows) noexcept {
   return std::max<Index>(1, 16 / windows);
 }

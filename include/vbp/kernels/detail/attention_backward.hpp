@@ -80,7 +80,7 @@ void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens
   pack_panels_transposed<Arch, T>(k, head_dim, tokens, stride, key_rows);
   for (std::ptrdiff_t row = 0; row < tokens; row += block) {
     const std::ptrdiff_t rows = std::min(block, tokens - row);
-    // Computes to [a_rows, columns] = a packed^T + add, without `add` if that is null.
+    // Sets `to` [a_rows, columns] to a packed^T + add. A null `add` means 0.
     const auto multiply = [&](const T* a, std::ptrdiff_t a_stride, std::ptrdiff_t a_rows, const T* packed,
                               std::ptrdiff_t columns, std::ptrdiff_t depth, T* to, std::ptrdiff_t to_stride,
                               const T* add, std::ptrdiff_t add_stride) noexcept {

@@ -43,7 +43,7 @@ inline Batch<Arch, T> divide(const Batch<Arch, T>& a, const Batch<Arch, T>& b) n
 }
 
 /// Loads Batch<Arch, T>::size consecutive values of type S from any address and converts them to T. xsimd 8.1
-/// converts float to double through memory, so this function names the two instructions.
+/// converts float to double through memory, so this function uses the intrinsics for that conversion.
 template <class Arch, class T, class S>
 inline Batch<Arch, T> load_as(const S* from) noexcept {
 #if defined(__AVX512F__)
