@@ -81,8 +81,8 @@ void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight,
   const Entries<T>& entries = weight.entries();
   workspace.reserve(entries.template get<simd::GemmScratchElements>()(rows, weight.in()));
   const Index tiles = entries.template get<simd::GemmTiles>()(rows, weight.out(), weight.in());
-  // Equal runs of tiles: short, so that a thread that is held up leaves the others little to wait for, but a
-  // million multiply-adds or so, long beside the cost of handing one out.
+  // Equal runs of tiles. They are short, so that the other threads do not wait long for a delayed thread.
+  // They still have about a million multiply-adds each, which takes much longer than starting a task.
   const Index threads = workspace.pool().size();
   const Index work = rows * weight.out() * weight.in() / 1'000'000;
   const Index tasks = threads == 1 ? 1 : std::min(std::clamp(work, threads, 64 * threads), tiles);
