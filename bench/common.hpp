@@ -1,5 +1,6 @@
 #pragma once
-/// What the benchmarks share: timing between runs of the yardstick, and where DeiT's shapes come from.
+/// Code that all benchmarks share: timing, comparison with the machine's peak, and the shapes of DeiT. A row
+/// is one line of a benchmark's output.
 
 #include <algorithm>
 #include <chrono>
@@ -9,23 +10,27 @@
 
 #include <benchmark/benchmark.h>
 
-#include "dispatch/select.hpp"
-#include "vbp/vbp.hpp"
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/core/threads.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/entry.hpp"
+#include "vbp/kernels/peak.hpp"
 
 namespace bench {
 
 using vbp::Index;
 
-/// Runs of each row; the best counts.
+/// Number of runs of each row. The best run counts.
 inline constexpr int kRuns = 60;
 
-/// A number that an environment variable holds, or one.
+/// The number in an environment variable, or 1 if it is not set.
 inline int from_environment(const char* name) {
   const char* const text = std::getenv(name);
   return text == nullptr ? 1 : std::atoi(text);
 }
 
-/// Threads of every row: VBP_THREADS, or one.
+/// Number of threads of every row: VBP_THREADS, or 1 if it is not set.
 inline int threads() {
   return from_environment("VBP_THREADS");
 }
@@ -44,7 +49,8 @@ inline vbp::AlignedBuffer<float> random_values(Index size, std::uint64_t seed) {
   return values;
 }
 
-/// A row in GFLOP/s and per cent of what multiply-adds in registers reach between its runs.
+/// Reports GFLOP/s, and the percentage of the peak. The peak is the rate of multiply-adds in registers,
+/// measured between the runs of this row.
 template <class Body>
 void arithmetic_row(benchmark::State& state, vbp::ThreadPool& pool, double operations, Body&& body) {
   double best = 1e30;
@@ -60,8 +66,8 @@ void arithmetic_row(benchmark::State& state, vbp::ThreadPool& pool, double opera
   state.counters["%peak"] = 100.0 * operations / best / peak;
 }
 
-/// A row in GB/s and per cent of what a copy of as many bytes reaches between its runs. `bytes` are those
-/// read and written once.
+/// Reports GB/s, and the percentage of the speed of a copy of the same number of bytes, measured between the
+/// runs of this row. `bytes` is the number of bytes read plus the number of bytes written.
 template <class Body>
 void memory_row(benchmark::State& state, double bytes, Body&& body) {
   const auto half = static_cast<Index>(bytes / 2.0 / sizeof(float));
@@ -92,10 +98,10 @@ void add_row(const std::string& name, Body&& body) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-/// Registers rows and runs them.
+/// Calls register_rows(), which adds the rows, and runs them.
 template <class Register>
 int run_benchmarks(int argc, char** argv, Register&& register_rows) {
-  benchmark::AddCustomContext("kernels", vbp::kernels::table<float>().architecture);
+  benchmark::AddCustomContext("kernels", vbp::kernels::architecture().name);
   benchmark::AddCustomContext("threads", std::to_string(threads()));
   benchmark::Initialize(&argc, argv);
   register_rows();
@@ -104,7 +110,7 @@ int run_benchmarks(int argc, char** argv, Register&& register_rows) {
   return 0;
 }
 
-/// DeiT-T, -S, -B at 224 x 224 (Touvron et al. 2021).
+/// DeiT-T, -S and -B at 224 x 224 (Touvron et al. 2021).
 struct Deit {
   const char* name;
   Index dim;

@@ -1,6 +1,6 @@
-/// Whole models, dense and pruned, in turn: latency, per cent of the multiply-add peak, and how much of what
-/// the MACs promise pruning gives. Options: --batch N, --runs N; VBP_THREADS and VBP_ARCH as in the other
-/// benchmarks.
+/// Whole models, dense and pruned, measured in turn. Prints the latency, the percentage of the multiply-add
+/// peak, the speed-up, and the ratio of the speed-up to the reduction in MACs. Options: --batch N, --runs N;
+/// VBP_THREADS and VBP_ARCH work as in the other benchmarks.
 
 #include <cstdio>
 #include <cstring>
@@ -50,7 +50,7 @@ void measure(const bench::Deit& deit, vbp::Index batch, int runs) {
     }
   }
   for (const Variant& variant : variants) {
-    // Paired: each pruned run against the dense one of the same round.
+    // Each run of a pruned model is compared with the run of the dense model in the same round.
     std::vector<double> ratios;
     for (std::size_t i = 0; i < variant.seconds.size(); ++i) {
       ratios.push_back(variants.front().seconds[i] / variant.seconds[i]);
@@ -76,9 +76,9 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--batch") == 0) batch = std::max(1, std::atoi(argv[i + 1]));
     if (std::strcmp(argv[i], "--runs") == 0) runs = std::max(1, std::atoi(argv[i + 1]));
   }
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   std::printf("kernels %s, %d threads, batch %d, %d runs in turn; ms an image\n\n",
-              vbp::kernels::table<float>().architecture, bench::threads(), static_cast<int>(batch), runs);
+              vbp::kernels::architecture().name.c_str(), bench::threads(), static_cast<int>(batch), runs);
   std::puts("| model | best ms | median ms | GFLOP/s | of peak | speed-up | by MACs | ratio |");
   std::puts("|---|---|---|---|---|---|---|---|");
   for (const bench::Deit& deit : bench::kDeit) measure(deit, batch, runs);

@@ -1,6 +1,8 @@
-/// Attention within the windows of Swin-T's four stages, plain and shifted, one image of 224 x 224; the
-/// operations are those of its two products. Beside it attention of as many images of 49 tokens, which has no
-/// windows to gather and no bias.
+/// Attention within the windows of Swin-T's four stages, shifted or not, for one image of 224 x 224.
+/// Operations are counted for the two matrix products only. For comparison, another row measures plain
+/// attention for as many images of 49 tokens as there are windows. It gathers no windows and adds no bias.
+
+#include "vbp/kernels/window_attention.hpp"
 
 #include <memory>
 #include <string>
@@ -8,7 +10,7 @@
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     using bench::Index;
     constexpr Index kWindow = 7, kHeadDim = 32;

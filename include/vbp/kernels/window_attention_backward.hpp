@@ -2,10 +2,8 @@
 /// The backward pass of attention within windows.
 
 #include <algorithm>
-#include <cmath>
 
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/window_attention.hpp"
 #include "vbp/kernels/workspace.hpp"
 
@@ -13,8 +11,9 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Maps that one task takes, at least sixteen windows together, so that the sums of a task, a window's scores,
-// are little beside its work. They are joined in order, so their rounding depends on this and on no thread.
+// Number of maps that one task processes: one, or more if they have at most sixteen windows together. A
+// task's work is then large compared with its sums, which have the size of one window's scores. The sums of
+// the tasks are added in order, so the rounding depends on this number and not on the number of threads.
 inline Index window_maps_together(Index windows) noexcept {
   return std::max<Index>(1, 16 / windows);
 }
@@ -26,60 +25,21 @@ inline Index window_chunks(Index maps, Index windows) noexcept {
 
 }  // namespace detail
 
-/// Elements of `partial` that window_attention_backward needs.
+/// Number of elements of `partial` that window_attention_backward() needs.
 template <class T>
-Index window_attention_backward_elements(Index maps, const PackedWindows<T>& windows) noexcept {
-  const Index of_chunk =
-      windows.heads() * (windows.layout().tokens() * windows.bias_stride() + 3 * windows.head_dim());
-  return detail::window_chunks(maps, windows.layout().windows()) * of_chunk;
-}
+Index window_attention_backward_elements(Index maps, const PackedWindows<T>& windows) noexcept;
 
-/// For out = window_attention(qkv) and the gradient of a loss by out [maps * side * side, heads * head_dim],
-/// dense: sets qkv_gradient, shaped like qkv, and the gradients by `padding` [3 * heads * head_dim] and by
-/// the table of biases that `windows` were made with, which table_gradient has the shape of. `partial` is
-/// scratch. The result does not depend on the number of threads.
+/// Computes the gradients of a loss, where out = window_attention(qkv) and `gradient` is the gradient with
+/// respect to out, [maps * side * side, heads * head_dim] with contiguous rows. Sets qkv_gradient, which has
+/// the shape of qkv, padding_gradient [3 * heads * head_dim], and table_gradient, which has the shape of the
+/// bias table of `windows`. `partial` is scratch memory. The result does not depend on the number of threads.
 template <class T>
 void window_attention_backward(const T* qkv, const T* gradient, Index maps, const PackedWindows<T>& windows,
                                const T* padding, T* qkv_gradient, T* padding_gradient,
-                               Matrix<T>& table_gradient, T* partial, Workspace<T>& workspace) {
-  const WindowLayout& layout = windows.layout();
-  const Index tokens = layout.tokens();
-  const Index heads = windows.heads();
-  const Index dim = heads * windows.head_dim();
-  const Index together = detail::window_maps_together(layout.windows());
-  const Index chunks = detail::window_chunks(maps, layout.windows());
-  const Index map_rows = layout.side * layout.side;
-  const Index scores = tokens * windows.bias_stride();
-  T* const paddings = partial + chunks * heads * scores;
-  const KernelTable<T>& kernels = table<T>();
-  workspace.reserve(kernels.window_attention_backward_scratch_elements(tokens, windows.head_dim()));
-  workspace.pool().parallel_for(chunks * heads, [&](Index task, int worker) {
-    const Index chunk = task / heads;
-    const Index head = task % heads;
-    const Index first = chunk * together;
-    const simd::WindowOperands<T> operands =
-        window_operands(qkv + first * map_rows * 3 * dim, windows, padding);
-    kernels.window_attention_backward_task(
-        operands, head, std::min(together, maps - first), gradient + first * map_rows * dim,
-        qkv_gradient + first * map_rows * 3 * dim, paddings + chunk * 3 * dim, partial + task * scores,
-        workspace.scratch(worker));
-  });
-  std::fill_n(padding_gradient, 3 * dim, T(0));
-  for (Index chunk = 0; chunk < chunks; ++chunk) {
-    for (Index j = 0; j < 3 * dim; ++j) padding_gradient[j] += paddings[chunk * 3 * dim + j];
-  }
-  table_gradient.setZero();
-  const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(table_gradient.rows()))));
-  workspace.pool().parallel_for(heads, [&](Index head) {
-    for (Index chunk = 0; chunk < chunks; ++chunk) {
-      const T* from = partial + (chunk * heads + head) * scores;
-      for (Index query = 0; query < tokens; ++query, from += windows.bias_stride()) {
-        for (Index key = 0; key < tokens; ++key) {
-          table_gradient(layout.table_row(query, key, places), head) += from[key];
-        }
-      }
-    }
-  });
-}
+                               Matrix<T>& table_gradient, T* partial, Workspace<T>& workspace);
 
 }  // namespace vbp::inline VBP_ABI::kernels
+
+#if !defined(VBP_COMPILED)
+#include "vbp/kernels/window_attention_backward-inl.hpp"
+#endif

@@ -1,20 +1,9 @@
 #pragma once
 
+#include "vbp/kernels/detail/operands.hpp"
 #include "vbp/kernels/detail/simd.hpp"
 
 namespace vbp::simd {
-
-/// The numbers of one AdamW step, the same for every value of a parameter.
-template <class T>
-struct AdamWStep {
-  T gradient_scale;  ///< of clipping and accumulation
-  T beta1;
-  T beta2;
-  T step_size;          ///< learning rate / (1 - beta1^t)
-  T second_correction;  ///< 1 / sqrt(1 - beta2^t)
-  T epsilon;
-  T decay_factor;  ///< 1 - learning rate * weight decay
-};
 
 template <class Arch, class T>
 void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& step, T* first, T* second,
@@ -23,7 +12,7 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   const auto update = [&](const T* g_at, T* m_at, T* v_at, T* w_at) noexcept {
     const B g = B::load_unaligned(g_at) * B(step.gradient_scale);
-    // m + (1 - beta) (g - m): PyTorch's lerp, exact where g equals m.
+    // m + (1 - beta) (g - m), as in PyTorch's lerp. It is exact if g equals m.
     const B m_before = B::load_unaligned(m_at);
     const B m = multiply_add<Arch, T>(B(T(1) - step.beta1), g - m_before, m_before);
     const B v = multiply_add<Arch, T>(B(T(1) - step.beta2) * g, g, B::load_unaligned(v_at) * B(step.beta2));
@@ -47,5 +36,14 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
     for (int k = 0; k < 3; ++k) at[k][j] = rest[k][j - whole];
   }
 }
+
+// Entries: see kernels/entry.hpp.
+
+struct AdamwUpdate {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&adamw_update<Arch, T>) {
+    return &adamw_update<Arch, T>;
+  }
+};
 
 }  // namespace vbp::simd

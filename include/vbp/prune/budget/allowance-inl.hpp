@@ -1,0 +1,112 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "vbp/core/error.hpp"
+#include "vbp/core/text.hpp"
+#include "vbp/prune/budget/allowance.hpp"
+
+namespace vbp::inline VBP_ABI {
+
+VBP_FUNCTION void require_options(const PrunerOptions& options) {
+  if (options.rate.has_value() == options.kept.has_value()) {
+    throw ValueError("give either a rate or a kept count to prune to");
+  }
+  if (options.rate && !(*options.rate >= 0.0 && *options.rate < 1.0)) {
+    throw ValueError("rate " + shortest_text(*options.rate) + " is outside [0, 1)");
+  }
+  if (options.kept && *options.kept < 1) {
+    throw ValueError("kept count " + std::to_string(*options.kept) + " is not positive");
+  }
+  if (options.min_width < 1) {
+    throw ValueError("minimum width " + std::to_string(options.min_width) + " is less than 1");
+  }
+  if (options.max_width && *options.max_width < options.min_width) {
+    throw ValueError("maximum width " + std::to_string(*options.max_width) +
+                     " is less than the minimum width " + std::to_string(options.min_width));
+  }
+  if (options.multiple < 1) {
+    throw ValueError("width multiple " + std::to_string(options.multiple) + " is less than 1");
+  }
+}
+
+VBP_FUNCTION Index whole_share(double share, Index total) {
+  // A decimal share is off by half an ulp in binary and its product by another half. 1e-12 covers thousands of
+  // ulps, and no share that is meant to stay below a whole count is that close to it.
+  const double count = static_cast<double>(total);
+  return std::min(total, static_cast<Index>(std::floor(share * count + 1e-12 * count)));
+}
+
+VBP_FUNCTION std::string narrowest_constraints(const PrunerOptions& options) {
+  return "the minimum width " + std::to_string(options.min_width) +
+         (options.exclude.empty() ? "" : " and the excluded blocks");
+}
+
+VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total) {
+  require_options(options);
+  if (options.kept) {
+    if (*options.kept > total) {
+      throw ValueError("cannot keep " + std::to_string(*options.kept) + " of " + std::to_string(total) +
+                       " hidden neurons");
+    }
+    return total - *options.kept;
+  }
+  return whole_share(*options.rate, total);
+}
+
+VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& names,
+                                         const std::vector<Index>& widths, const PrunerOptions& options) {
+  require_options(options);
+  if (names.size() != widths.size()) {
+    throw ShapeError(std::to_string(names.size()) + " names for " + std::to_string(widths.size()) +
+                     " blocks");
+  }
+  std::set<std::string> known;
+  for (const std::string& name : names) {
+    if (!known.insert(name).second) throw ValueError("two blocks are named " + name);
+  }
+  const std::set<std::string> excluded(options.exclude.begin(), options.exclude.end());
+  for (const std::string& name : excluded) {
+    if (known.contains(name)) continue;
+    std::string list;
+    for (const std::string& other : names) list += (list.empty() ? "" : ", ") + other;
+    throw ValueError("no block is named " + name + "; there are " + list);
+  }
+  std::vector<Allowance> result;
+  for (std::size_t b = 0; b < names.size(); ++b) {
+    Allowance block{.width = widths[b]};
+    if (!excluded.contains(names[b])) {
+      block.most = std::max<Index>(0, widths[b] - options.min_width);
+      if (options.max_width) block.least = std::max<Index>(0, widths[b] - *options.max_width);
+    }
+    result.push_back(block);
+  }
+  return result;
+}
+
+VBP_FUNCTION void require_reachable(Index removals, const std::vector<Allowance>& blocks,
+                              const PrunerOptions& options) {
+  Index total = 0, least = 0, most = 0;
+  for (const Allowance& block : blocks) {
+    total += block.width;
+    least += block.least;
+    most += block.most;
+  }
+  const std::string task =
+      "cannot remove " + std::to_string(removals) + " of " + std::to_string(total) + " hidden neurons: ";
+  if (removals > most) {
+    throw ValueError(task + "under " + narrowest_constraints(options) + " at most " + std::to_string(most) +
+                     " can go");
+  }
+  if (removals < least) {
+    throw ValueError(task + "under the maximum width " + std::to_string(*options.max_width) + " at least " +
+                     std::to_string(least) + " must go");
+  }
+}
+
+}  // namespace vbp::inline VBP_ABI
