@@ -1,7 +1,7 @@
 # Checks what each folder of include/vbp may include. FOLDER is the include folder, SOURCES is src/, where it exists.
 #
 # 1. A folder includes only those that stand before it in the list below, and no family of models another one.
-# 2. X-inl.hpp begins with X.hpp, and only X.hpp and src/ include it.
+# 2. X-inl.hpp includes X.hpp. Only X.hpp, src/ and other -inl.hpp of its folder include it, and src/ compiles each of them.
 # 3. Heavy headers (JSON, xsimd, Eigen beyond <Eigen/Core>, streams, regular expressions) are included by X-inl.hpp and
 #    detail/ alone. So a program that includes X.hpp with VBP_COMPILED compiles none of them.
 # 4. <vbp/prune.hpp> reaches neither JSON nor a family of models, not even header-only.
@@ -50,6 +50,7 @@ if(count LESS 10)
   message(FATAL_ERROR "only ${count} headers in ${FOLDER}: this test looks at the wrong folder")
 endif()
 
+set(included_bodies "")
 foreach(header IN LISTS headers)
   folder_of(folder "${header}")
   set(rule "${folder}")
@@ -64,9 +65,8 @@ foreach(header IN LISTS headers)
   set(own_declarations "")
   if(header MATCHES "-inl\\.hpp$")
     string(REPLACE "-inl.hpp" ".hpp" own_declarations "${header}")
-    list(GET included 0 first)
-    if(NOT first STREQUAL own_declarations)
-      message(SEND_ERROR "${header} begins with ${first}, not with ${own_declarations}")
+    if(NOT own_declarations IN_LIST included)
+      message(SEND_ERROR "${header} does not include ${own_declarations}")
     endif()
   endif()
   string(REPLACE ".hpp" "-inl.hpp" own_bodies "${header}")
@@ -80,10 +80,13 @@ foreach(header IN LISTS headers)
     if(NOT EXISTS "${FOLDER}/${other}")
       message(SEND_ERROR "${header} includes ${other}, which does not exist")
     endif()
-    if(other MATCHES "-inl\\.hpp$" AND NOT other STREQUAL own_bodies)
-      message(SEND_ERROR "${header} includes ${other}, which is for the header of the same name and for src/")
-    endif()
     folder_of(other_folder "${other}")
+    if(other MATCHES "-inl\\.hpp$" AND NOT other STREQUAL own_bodies)
+      list(APPEND included_bodies "${other}")
+      if(NOT own_declarations OR NOT other_folder STREQUAL folder)
+        message(SEND_ERROR "${header} includes ${other}, which is for its own header, for src/ and for -inl.hpp beside it")
+      endif()
+    endif()
     if(other_folder STREQUAL folder)
       continue()
     endif()
@@ -126,10 +129,9 @@ else()
   message(SEND_ERROR "vbp/prune.hpp does not exist")
 endif()
 
-# src/ compiles every X-inl.hpp, and each once.
 if(SOURCES)
   file(GLOB_RECURSE sources "${SOURCES}/*.cpp" "${SOURCES}/*.hpp")
-  set(compiled "")
+  set(compiled ${included_bodies})
   foreach(source IN LISTS sources)
     includes_of(included "${source}")
     list(FILTER included INCLUDE REGEX "-inl\\.hpp$")
