@@ -17,10 +17,16 @@ PackedWeight<T>::PackedWeight(const MatrixView<T>& weight) {
 }
 
 template <class T>
+Index PackedWeight<T>::panels() const noexcept {
+  const Index columns = entries_->template get<simd::GemmColumns>();
+  return (out_ + columns - 1) / columns;
+}
+
+template <class T>
 void PackedWeight<T>::assign(const MatrixView<T>& weight, ThreadPool& pool) {
   reshape(weight.rows(), weight.cols());
   const Index columns = entries_->template get<simd::GemmColumns>();
-  pool.parallel_for((out_ + columns - 1) / columns, [&](Index panel) {
+  pool.parallel_for(panels(), [&](Index panel) {
     const Index first = panel * columns;
     entries_->template get<simd::PackPanels>()(weight.data() + first * weight.outerStride(),
                                                std::min(columns, out_ - first), in_, weight.outerStride(),
@@ -32,7 +38,7 @@ template <class T>
 void PackedWeight<T>::assign_transposed(const MatrixView<T>& transposed, ThreadPool& pool) {
   reshape(transposed.cols(), transposed.rows());
   const Index columns = entries_->template get<simd::GemmColumns>();
-  pool.parallel_for((out_ + columns - 1) / columns, [&](Index panel) {
+  pool.parallel_for(panels(), [&](Index panel) {
     const Index first = panel * columns;
     entries_->template get<simd::PackPanelsTransposed>()(
         transposed.data() + first, std::min(columns, out_ - first), in_, transposed.outerStride(),

@@ -36,6 +36,7 @@ class PackedWeight {
 
   Index out() const noexcept { return out_; }
   Index in() const noexcept { return in_; }
+  Index panels() const noexcept;
   const T* data() const noexcept { return packed_.data(); }
   /// The kernels that it is packed for.
   const Entries<T>& entries() const noexcept { return *entries_; }

@@ -12,7 +12,7 @@
 
 namespace {
 
-using Arch = vbp::kernels::DefaultArch;
+using Arch = xsimd::default_arch;
 namespace detail = vbp::simd;
 
 /// function(x) of each value, a vector at a time.

@@ -10,7 +10,7 @@
 
 namespace {
 
-using Arch = vbp::kernels::DefaultArch;
+using Arch = xsimd::default_arch;
 namespace detail = vbp::simd;
 
 template <class T>
