@@ -35,13 +35,17 @@ run_readme_command() {
 
 packages() { xargs -a "$1" $(command -v sudo) apt-get install -y; }
 
-# Presets that compile the same files with the same flags compile them once.
+# Presets that compile the same files with the same flags compile them once. A compiler that takes too much memory fails.
 compiler_cache() {
   local sudo
   sudo=$(command -v sudo)
-  $sudo apt-get update && $sudo apt-get install -y ccache
+  $sudo apt-get update && $sudo apt-get install -y ccache time
   mkdir -p build
-  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=$PWD/build/ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  export CMAKE_CXX_COMPILER_LAUNCHER="$PWD/.ci/limit_memory;ccache"
+  export CCACHE_DIR=$PWD/build/ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
   # Precompiled headers are made from the same files as long as this runs.
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 }
+
+# Runs a command whose objects no other stage shares.
+without_cache() { CMAKE_CXX_COMPILER_LAUNCHER=$PWD/.ci/limit_memory "$@"; }
