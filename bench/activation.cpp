@@ -1,9 +1,11 @@
 /// GELU of the hidden activations of one image: each value is read and written once.
 
+#include "vbp/kernels/activation.hpp"
+
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       const auto add = [&](const char* name, auto gelu) {

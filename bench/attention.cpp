@@ -1,9 +1,11 @@
 /// Attention of one image; the operations are those of its two products.
 
+#include "vbp/kernels/attention.hpp"
+
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       bench::add_row(model.name, [dim = model.dim](benchmark::State& state) {

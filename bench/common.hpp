@@ -9,8 +9,12 @@
 
 #include <benchmark/benchmark.h>
 
-#include "dispatch/select.hpp"
-#include "vbp/vbp.hpp"
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/core/threads.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/entry.hpp"
+#include "vbp/kernels/peak.hpp"
 
 namespace bench {
 
@@ -95,7 +99,7 @@ void add_row(const std::string& name, Body&& body) {
 /// Registers rows and runs them.
 template <class Register>
 int run_benchmarks(int argc, char** argv, Register&& register_rows) {
-  benchmark::AddCustomContext("kernels", vbp::kernels::table<float>().architecture);
+  benchmark::AddCustomContext("kernels", vbp::kernels::architecture().name);
   benchmark::AddCustomContext("threads", std::to_string(threads()));
   benchmark::Initialize(&argc, argv);
   register_rows();

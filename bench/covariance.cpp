@@ -3,7 +3,10 @@
 /// beside. Where OpenBLAS is installed, its ssyrk of the same batch, which does neither of the last two. The
 /// best of many runs, each between two of the multiply-add loop.
 
+#include "vbp/stats/covariance.hpp"
+
 #include "common.hpp"
+#include "vbp/kernels/syrk.hpp"
 
 #if defined(VBP_BENCH_OPENBLAS)
 #include <cblas.h>
@@ -51,7 +54,7 @@ void openblas(benchmark::State& state, Index columns) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       const Index columns = 4 * model.dim;

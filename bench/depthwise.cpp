@@ -1,12 +1,14 @@
 /// The depthwise 7x7 convolutions of ConvNeXt-T's four stages, one image of 224 x 224, and their gradients by
 /// the weights; those by the input are the convolution again.
 
+#include "vbp/kernels/depthwise.hpp"
+
 #include <string>
 
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     struct Stage {
       const char* name;

@@ -77,9 +77,9 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--batch") == 0) batch = std::max(1, std::atoi(argv[i + 1]));
     if (std::strcmp(argv[i], "--runs") == 0) runs = std::max(1, std::atoi(argv[i + 1]));
   }
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   std::printf("kernels %s, %d threads, batch %d, %d runs in turn; ms an image\n\n",
-              vbp::kernels::table<float>().architecture, bench::threads(), static_cast<int>(batch), runs);
+              vbp::kernels::architecture().name.c_str(), bench::threads(), static_cast<int>(batch), runs);
   std::puts("| model | best ms | median ms | GFLOP/s | of peak | speed-up | by MACs | ratio |");
   std::puts("|---|---|---|---|---|---|---|---|");
   for (const bench::Deit& deit : bench::kDeit) measure(deit, batch, runs);

@@ -4,6 +4,8 @@
 /// and DNNL_MAX_CPU_ISA force them, where a library is too old to know the CPU or has to be held to what
 /// VBP_ARCH says.
 
+#include "vbp/kernels/gemm.hpp"
+
 #include "layers.hpp"
 
 #if defined(VBP_BENCH_OPENBLAS)
@@ -78,6 +80,6 @@ void add_layer(const char* model, const Layer& layer) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] { for_each_layer(add_layer); });
 }

@@ -1,9 +1,11 @@
 /// Layer norm of the tokens of one image: each value is read and written once.
 
+#include "vbp/kernels/layer_norm.hpp"
+
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       bench::add_row(model.name, [dim = model.dim](benchmark::State& state) {

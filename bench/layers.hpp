@@ -2,6 +2,7 @@
 /// The products of DeiT's layers, and rows of other libraries that compute them.
 
 #include "common.hpp"
+#include "vbp/kernels/gemm.hpp"
 
 namespace bench {
 

@@ -1,9 +1,11 @@
 /// The sums behind mean and variance of the hidden activations of one image: each value is read once.
 
+#include "vbp/kernels/moments.hpp"
+
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const bench::Deit& model : bench::kDeit) {
       bench::add_row(model.name, [columns = 4 * model.dim](benchmark::State& state) {

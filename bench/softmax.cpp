@@ -1,9 +1,11 @@
 /// Softmax of the scores of one head: each is read and written once.
 
+#include "vbp/kernels/softmax.hpp"
+
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     for (const vbp::Index columns : {37, 197, 577}) {
       bench::add_row(std::to_string(columns), [columns](benchmark::State& state) {

@@ -2,13 +2,15 @@
 /// operations are those of its two products. Beside it attention of as many images of 49 tokens, which has no
 /// windows to gather and no bias.
 
+#include "vbp/kernels/window_attention.hpp"
+
 #include <memory>
 #include <string>
 
 #include "common.hpp"
 
 int main(int argc, char** argv) {
-  dispatch::select_by_environment();
+  vbp::kernels::select_architecture_by_environment();
   return bench::run_benchmarks(argc, argv, [] {
     using bench::Index;
     constexpr Index kWindow = 7, kHeadDim = 32;

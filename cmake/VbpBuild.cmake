@@ -1,24 +1,25 @@
-# How vbp's own programs are built: warnings, sanitizers, and, of vbp_build, this machine's CPU; programs that carry the
-# kernels of several architectures use vbp_portable_build. Consumers see none of it.
-add_library(vbp_portable_build INTERFACE)
-target_link_libraries(vbp_portable_build INTERFACE vbp::vbp)
-add_library(vbp_build INTERFACE)
-target_link_libraries(vbp_build INTERFACE vbp_portable_build)
+# How vbp's own libraries and programs are built; consumers see none of it. vbp_build_flags are warnings and sanitizers;
+# vbp_header_only_build is header-only for this machine's CPU, vbp_compiled_build uses vbp::compiled.
+add_library(vbp_build_flags INTERFACE)
+add_library(vbp_header_only_build INTERFACE)
+target_link_libraries(vbp_header_only_build INTERFACE vbp_build_flags vbp::vbp)
 if(VBP_NATIVE)
-  target_link_libraries(vbp_build INTERFACE vbp::native)
+  target_link_libraries(vbp_header_only_build INTERFACE vbp::native)
 endif()
-target_compile_options(vbp_portable_build INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+add_library(vbp_compiled_build INTERFACE)
+target_link_libraries(vbp_compiled_build INTERFACE vbp_build_flags vbp_compiled)
+target_compile_options(vbp_build_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
                                                     $<$<BOOL:${VBP_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC 12: its own AVX-512 intrinsics, whose undefined registers are meant (GCC bug 105593), and
   # std::string's operator+ (GCC bug 105651). Clang still looks for variables that are read before they are set.
-  target_compile_options(vbp_portable_build INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized -Wno-restrict)
+  target_compile_options(vbp_build_flags INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized -Wno-restrict)
 endif()
 
 if(VBP_SANITIZE)
   set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)
-  target_compile_options(vbp_portable_build INTERFACE ${sanitizers} -fno-omit-frame-pointer)
-  target_link_options(vbp_portable_build INTERFACE ${sanitizers})
+  target_compile_options(vbp_build_flags INTERFACE ${sanitizers} -fno-omit-frame-pointer)
+  target_link_options(vbp_build_flags INTERFACE ${sanitizers})
 endif()
 
 # vbp_components_of(<needed> <missing> <file>...): the optional components whose headers the files include, and those

@@ -54,7 +54,7 @@ void run(const std::string& file, const std::string& images_file, Index count, d
 int main(int argc, char** argv) {
   try {
     if (argc != 6) throw vbp::Error("usage: bench_sequential MODEL IMAGES COUNT RATE THREADS");
-    dispatch::select_by_environment();
+    vbp::kernels::select_architecture_by_environment();
     run(argv[1], argv[2], std::atol(argv[3]), std::atof(argv[4]), std::atoi(argv[5]));
   } catch (const std::exception& error) {
     std::cerr << "bench_sequential: " << error.what() << '\n';

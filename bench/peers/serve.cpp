@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    dispatch::select_by_environment();
+    vbp::kernels::select_architecture_by_environment();
     const std::string model = argv[1];
     const vbp::Index batch = std::stol(argv[3]);
     const int threads = std::stoi(argv[4]);

@@ -35,7 +35,7 @@ void run(const std::string& file, vbp::Index count, int threads) {
 int main(int argc, char** argv) {
   try {
     if (argc != 4) throw vbp::Error("usage: bench_training MODEL BATCH THREADS");
-    dispatch::select_by_environment();
+    vbp::kernels::select_architecture_by_environment();
     run(argv[1], std::atoi(argv[2]), std::atoi(argv[3]));
   } catch (const std::exception& error) {
     std::cerr << "bench_training: " << error.what() << '\n';

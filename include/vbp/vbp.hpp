@@ -25,7 +25,7 @@
 #include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/activation_backward.hpp"
 #include "vbp/kernels/adamw.hpp"
-#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/entry.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/attention_backward.hpp"
 #include "vbp/kernels/depthwise.hpp"

@@ -4,10 +4,10 @@
 #include <limits>
 #include <vector>
 
-#include "dispatch/select.hpp"
 #include "support/catch.hpp"
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
+#include "vbp/kernels/entry.hpp"
 #include "vbp/kernels/reference.hpp"
 #include "vbp/kernels/window_attention.hpp"
 #include "vbp/models/vit/forward.hpp"
@@ -17,31 +17,30 @@ namespace {
 /// Runs check(name) with the kernels of each architecture in use, and leaves the best in use.
 template <class Check>
 void for_each_architecture(Check&& check) {
-  for (const dispatch::Architecture& architecture : dispatch::architectures()) {
+  for (const vbp::kernels::Architecture& architecture : vbp::kernels::architectures()) {
     if (!architecture.supported) continue;
-    dispatch::select(architecture.name);
+    vbp::kernels::select_architecture(architecture.name);
     INFO("architecture " << architecture.name);
     check();
   }
-  dispatch::select();
+  vbp::kernels::select_architecture("");
 }
 
 }  // namespace
 
 TEST_CASE("the chosen kernels are the ones in use") {
-  const std::vector<dispatch::Architecture> all = dispatch::architectures();
+  const std::vector<vbp::kernels::Architecture> all = vbp::kernels::architectures();
   REQUIRE(all.back().supported);
-  for (const dispatch::Architecture& architecture : all) {
+  for (const vbp::kernels::Architecture& architecture : all) {
     if (architecture.supported) {
-      dispatch::select(architecture.name);
-      CHECK(architecture.name == vbp::kernels::table<float>().architecture);
-      CHECK(architecture.name == vbp::kernels::table<double>().architecture);
+      vbp::kernels::select_architecture(architecture.name);
+      CHECK(architecture.name == vbp::kernels::architecture().name);
     } else {
-      CHECK_THROWS_AS(dispatch::select(architecture.name), vbp::ValueError);
+      CHECK_THROWS_AS(vbp::kernels::select_architecture(architecture.name), vbp::ValueError);
     }
   }
-  CHECK_THROWS_AS(dispatch::select("abacus"), vbp::ValueError);
-  dispatch::select();
+  CHECK_THROWS_AS(vbp::kernels::select_architecture("abacus"), vbp::ValueError);
+  vbp::kernels::select_architecture("");
 }
 
 TEST_CASE("every architecture multiplies") {
@@ -79,7 +78,7 @@ TEST_CASE("every architecture gives the same logits") {
   const auto model = vbp_test::draw_vit<float>(config, 3);
   const vbp::Matrix<float> images = vbp_test::gaussian<float>(4, 3, config.image_elements());
   // In double, with the kernels' own oracles: the standard library's exp and erfc.
-  dispatch::select();
+  vbp::kernels::select_architecture("");
   vbp::VitInference<double> exact(vbp::cast<double>(model), {.threads = 1});
   const vbp::Matrix<double> expected = exact(vbp::Matrix<double>(images.cast<double>()));
   for_each_architecture([&] {

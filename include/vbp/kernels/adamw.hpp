@@ -2,7 +2,7 @@
 /// One step of AdamW (Loshchilov and Hutter 2019) on one parameter.
 
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/detail/operands.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
 
@@ -14,8 +14,10 @@ using AdamWStep = simd::AdamWStep<T>;
 /// values = decay_factor values - step_size first / (second_correction sqrt(second) + epsilon).
 template <class T>
 void adamw_update(const T* gradient, Index size, const AdamWStep<T>& step, T* first, T* second,
-                  T* values) noexcept {
-  table<T>().adamw_update(gradient, size, step, first, second, values);
-}
+                  T* values) noexcept;
 
 }  // namespace vbp::inline VBP_ABI::kernels
+
+#if !defined(VBP_COMPILED)
+#include "vbp/kernels/adamw-inl.hpp"
+#endif

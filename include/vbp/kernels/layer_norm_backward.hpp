@@ -1,10 +1,7 @@
 #pragma once
 /// The backward pass of layer normalisation.
 
-#include <algorithm>
-
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/arch.hpp"
 #include "vbp/kernels/workspace.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
@@ -32,23 +29,10 @@ inline Index layer_norm_backward_elements(Index rows, Index columns) noexcept {
 template <class T>
 void layer_norm_backward(const T* x, const T* gradient, Index rows, Index columns, const T* weight, T epsilon,
                          T* input_gradient, T* weight_gradient, T* bias_gradient, T* partial,
-                         Workspace<T>& workspace) {
-  const Index blocks = detail::norm_blocks(rows);
-  workspace.pool().parallel_for(blocks, [&](Index block) {
-    const Index first = block * detail::kNormRows;
-    T* const sums = partial + block * 2 * columns;
-    std::fill_n(sums, 2 * columns, T(0));
-    table<T>().layer_norm_backward(x + first * columns, gradient + first * columns,
-                                   std::min(detail::kNormRows, rows - first), columns, weight, epsilon,
-                                   input_gradient + first * columns, sums, sums + columns);
-  });
-  std::fill_n(weight_gradient, columns, T(0));
-  std::fill_n(bias_gradient, columns, T(0));
-  for (Index block = 0; block < blocks; ++block) {
-    const T* const sums = partial + block * 2 * columns;
-    for (Index j = 0; j < columns; ++j) weight_gradient[j] += sums[j];
-    for (Index j = 0; j < columns; ++j) bias_gradient[j] += sums[columns + j];
-  }
-}
+                         Workspace<T>& workspace);
 
 }  // namespace vbp::inline VBP_ABI::kernels
+
+#if !defined(VBP_COMPILED)
+#include "vbp/kernels/layer_norm_backward-inl.hpp"
+#endif

@@ -4,7 +4,6 @@
 #include <type_traits>
 
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/arch.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
 
@@ -12,12 +11,10 @@ namespace vbp::inline VBP_ABI::kernels {
 /// are `stride` elements apart. S (float or double) is converted to T before anything is subtracted.
 template <class T, class S>
 void add_shifted_moments(const S* samples, Index rows, Index stride, Index columns, const T* shift, T* sum,
-                         T* square_sum) noexcept {
-  if constexpr (std::is_same_v<S, float>) {
-    table<T>().add_shifted_moments_of_float(samples, rows, stride, columns, shift, sum, square_sum);
-  } else {
-    table<T>().add_shifted_moments_of_double(samples, rows, stride, columns, shift, sum, square_sum);
-  }
-}
+                         T* square_sum) noexcept;
 
 }  // namespace vbp::inline VBP_ABI::kernels
+
+#if !defined(VBP_COMPILED)
+#include "vbp/kernels/moments-inl.hpp"
+#endif

@@ -2,15 +2,16 @@
 /// The softmax of the rows of a matrix.
 
 #include "vbp/core/types.hpp"
-#include "vbp/kernels/arch.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
 
 /// In place, for each of `rows` rows of `columns` values: exp(scale (x - max x)) / sum, scale > 0. Each row
 /// sums to 1 within 1e-6 (float).
 template <class T>
-void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept {
-  table<T>().softmax(values, rows, columns, stride, scale);
-}
+void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept;
 
 }  // namespace vbp::inline VBP_ABI::kernels
+
+#if !defined(VBP_COMPILED)
+#include "vbp/kernels/softmax-inl.hpp"
+#endif

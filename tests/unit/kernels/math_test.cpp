@@ -8,12 +8,12 @@
 
 #include "support/catch.hpp"
 #include "support/guarded.hpp"
-#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/entry.hpp"
 
 namespace {
 
 using Arch = vbp::kernels::DefaultArch;
-namespace detail = vbp::kernels::detail;
+namespace detail = vbp::simd;
 
 /// function(x) of each value, a vector at a time.
 template <class T, class Function>

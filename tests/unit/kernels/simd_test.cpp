@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "support/catch.hpp"
-#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/entry.hpp"
 
 namespace {
 
 using Arch = vbp::kernels::DefaultArch;
-namespace detail = vbp::kernels::detail;
+namespace detail = vbp::simd;
 
 template <class T>
 using Batch = detail::Batch<Arch, T>;

@@ -2,13 +2,13 @@
 
 #include "support/catch.hpp"
 #include "support/guarded.hpp"
-#include "vbp/kernels/arch.hpp"
+#include "vbp/kernels/entry.hpp"
 
 namespace {
 
 using vbp::Index;
 using vbp_test::GuardedMatrix;
-namespace detail = vbp::kernels::detail;
+namespace detail = vbp::simd;
 
 }  // namespace
 

@@ -96,4 +96,20 @@ void gelu_tanh_backward(const T* x, std::ptrdiff_t size, T* hidden, T* gradient)
                                [](const Batch<Arch, T>& v) { return gelu_tanh_with_slope<Arch, T>(v); });
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct GeluBackward {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&gelu_backward<Arch, T>) {
+    return &gelu_backward<Arch, T>;
+  }
+};
+
+struct GeluTanhBackward {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&gelu_tanh_backward<Arch, T>) {
+    return &gelu_tanh_backward<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

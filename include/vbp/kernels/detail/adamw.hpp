@@ -1,20 +1,9 @@
 #pragma once
 
+#include "vbp/kernels/detail/operands.hpp"
 #include "vbp/kernels/detail/simd.hpp"
 
 namespace vbp::simd {
-
-/// The numbers of one AdamW step, the same for every value of a parameter.
-template <class T>
-struct AdamWStep {
-  T gradient_scale;  ///< of clipping and accumulation
-  T beta1;
-  T beta2;
-  T step_size;          ///< learning rate / (1 - beta1^t)
-  T second_correction;  ///< 1 / sqrt(1 - beta2^t)
-  T epsilon;
-  T decay_factor;  ///< 1 - learning rate * weight decay
-};
 
 template <class Arch, class T>
 void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& step, T* first, T* second,
@@ -47,5 +36,14 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
     for (int k = 0; k < 3; ++k) at[k][j] = rest[k][j - whole];
   }
 }
+
+// Entries: see kernels/entry.hpp.
+
+struct AdamwUpdate {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&adamw_update<Arch, T>) {
+    return &adamw_update<Arch, T>;
+  }
+};
 
 }  // namespace vbp::simd

@@ -289,4 +289,41 @@ void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t beg
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct AttentionBlocks {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&attention_blocks<Arch, T>) {
+    return &attention_blocks<Arch, T>;
+  }
+};
+
+struct AttentionScratchElements {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&attention_scratch_elements<Arch, T>) {
+    return &attention_scratch_elements<Arch, T>;
+  }
+};
+
+struct AttentionTask {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&attention_task<Arch, T>) {
+    return &attention_task<Arch, T>;
+  }
+};
+
+struct WindowAttentionScratchElements {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&window_attention_scratch_elements<Arch, T>) {
+    return &window_attention_scratch_elements<Arch, T>;
+  }
+};
+
+struct WindowAttentionTask {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&window_attention_task<Arch, T>) {
+    return &window_attention_task<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

@@ -183,4 +183,34 @@ void window_attention_backward_task(const WindowOperands<T>& windows, std::ptrdi
   for (std::ptrdiff_t i = 0; i < tokens * windows.bias_stride; ++i) bias_gradient[i] /= attention.scale;
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct AttentionBackwardScratchElements {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&attention_backward_scratch_elements<Arch, T>) {
+    return &attention_backward_scratch_elements<Arch, T>;
+  }
+};
+
+struct AttentionHeadBackward {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&attention_head_backward<Arch, T>) {
+    return &attention_head_backward<Arch, T>;
+  }
+};
+
+struct WindowAttentionBackwardScratchElements {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&window_attention_backward_scratch_elements<Arch, T>) {
+    return &window_attention_backward_scratch_elements<Arch, T>;
+  }
+};
+
+struct WindowAttentionBackwardTask {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&window_attention_backward_task<Arch, T>) {
+    return &window_attention_backward_task<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

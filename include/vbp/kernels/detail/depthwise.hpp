@@ -114,4 +114,13 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct Depthwise7x7 {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&depthwise_7x7<Arch, T>) {
+    return &depthwise_7x7<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

@@ -110,4 +110,13 @@ void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct Depthwise7x7WeightGradient {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&depthwise_7x7_weight_gradient<Arch, T>) {
+    return &depthwise_7x7_weight_gradient<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

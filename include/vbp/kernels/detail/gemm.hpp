@@ -8,23 +8,11 @@
 #include <utility>
 
 #include "vbp/kernels/detail/math.hpp"
+#include "vbp/kernels/detail/operands.hpp"
 #include "vbp/kernels/detail/simd.hpp"
 #include "vbp/kernels/detail/transpose.hpp"
 
 namespace vbp::simd {
-
-/// What happens to a tile of A W^T before it is stored.
-enum class EpilogueKind { bias, bias_gelu, bias_gelu_tanh, scaled_residual };
-
-/// The operands of an epilogue. All pointers may be null (no bias, scale one, no residual).
-template <class T>
-struct EpilogueOperands {
-  EpilogueKind kind = EpilogueKind::bias;
-  const T* bias = nullptr;      ///< [columns]
-  const T* scale = nullptr;     ///< [columns], scaled_residual only
-  const T* residual = nullptr;  ///< like C, scaled_residual only; may be C itself
-  std::ptrdiff_t residual_stride = 0;
-};
 
 /// One product: C [rows, columns] = epilogue(A [rows, depth] W^T), W in panels, rows their strides apart.
 template <class T>
@@ -401,5 +389,50 @@ template <class Arch, class T>
 void gemm_whole(const GemmOperands<T>& product, T* scratch) noexcept {
   gemm_task<Arch, T>(product, 0, gemm_tiles<Arch, T>(product.rows, product.columns, product.depth), scratch);
 }
+
+// Entries: see kernels/entry.hpp.
+
+struct PackPanels {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&pack_panels<Arch, T>) {
+    return &pack_panels<Arch, T>;
+  }
+};
+
+struct PackPanelsTransposed {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&pack_panels_transposed<Arch, T>) {
+    return &pack_panels_transposed<Arch, T>;
+  }
+};
+
+struct GemmTiles {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&gemm_tiles<Arch, T>) {
+    return &gemm_tiles<Arch, T>;
+  }
+};
+
+struct GemmScratchElements {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&gemm_scratch_elements<Arch, T>) {
+    return &gemm_scratch_elements<Arch, T>;
+  }
+};
+
+struct GemmTask {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&gemm_task<Arch, T>) {
+    return &gemm_task<Arch, T>;
+  }
+};
+
+/// Columns of a panel of a packed weight.
+struct GemmColumns {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> std::ptrdiff_t {
+    return GemmShape<Arch, T>::columns;
+  }
+};
 
 }  // namespace vbp::simd

@@ -71,4 +71,13 @@ void layer_norm(const T* x, std::ptrdiff_t rows, std::ptrdiff_t columns, std::pt
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct LayerNorm {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&layer_norm<Arch, T>) {
+    return &layer_norm<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

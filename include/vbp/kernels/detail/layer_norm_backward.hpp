@@ -63,4 +63,13 @@ void layer_norm_backward(const T* x, const T* gradient, std::ptrdiff_t rows, std
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct LayerNormBackward {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&layer_norm_backward<Arch, T>) {
+    return &layer_norm_backward<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

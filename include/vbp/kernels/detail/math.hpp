@@ -156,4 +156,20 @@ void gelu_tanh(const T* x, std::ptrdiff_t size, T* out) noexcept {
   map<Arch>(x, size, out, [](const auto& v) { return gelu_tanh<Arch, T>(v); });
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct Gelu {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> void (*)(const T*, std::ptrdiff_t, T*) noexcept {
+    return &gelu<Arch, T>;
+  }
+};
+
+struct GeluTanh {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> void (*)(const T*, std::ptrdiff_t, T*) noexcept {
+    return &gelu_tanh<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

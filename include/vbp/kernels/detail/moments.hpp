@@ -48,4 +48,14 @@ void add_shifted_moments(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t s
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+template <class S>
+struct AddShiftedMoments {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&add_shifted_moments<Arch, T, S>) {
+    return &add_shifted_moments<Arch, T, S>;
+  }
+};
+
 }  // namespace vbp::simd

@@ -23,4 +23,13 @@ double square_sum(const T* values, std::ptrdiff_t size) noexcept {
   return sum;
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct SquareSum {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&square_sum<Arch, T>) {
+    return &square_sum<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

@@ -23,4 +23,13 @@ template <class Arch, class T>
   return rounds * chains * 2 * static_cast<std::ptrdiff_t>(B::size);
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct MultiplyAddLoop {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&multiply_add_loop<Arch, T>) {
+    return &multiply_add_loop<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

@@ -151,4 +151,14 @@ template <class T>
   prefetch(values + count - 1);
 }
 
+// Entries: see kernels/entry.hpp.
+
+/// Bytes of a vector register.
+struct RegisterBytes {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> std::ptrdiff_t {
+    return static_cast<std::ptrdiff_t>(kRegisterBytes<Arch, T>);
+  }
+};
+
 }  // namespace vbp::simd

@@ -59,4 +59,13 @@ void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdif
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct Softmax {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&softmax<Arch, T>) {
+    return &softmax<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd

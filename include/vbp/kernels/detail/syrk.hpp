@@ -138,4 +138,36 @@ void add_panel_squares(const T* panel, std::ptrdiff_t rows, std::ptrdiff_t prese
   }
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct AddPanelProducts {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&add_panel_products<Arch, T>) {
+    return &add_panel_products<Arch, T>;
+  }
+};
+
+struct AddPanelSquares {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&add_panel_squares<Arch, T>) {
+    return &add_panel_squares<Arch, T>;
+  }
+};
+
+template <class S>
+struct PackShifted {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&pack_shifted<Arch, T, S>) {
+    return &pack_shifted<Arch, T, S>;
+  }
+};
+
+/// Columns of a panel of packed deviations.
+struct SyrkColumns {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> std::ptrdiff_t {
+    return SyrkShape<Arch, T>::columns;
+  }
+};
+
 }  // namespace vbp::simd

@@ -73,4 +73,20 @@ T sum(const T* values, std::ptrdiff_t size) noexcept {
   return total;
 }
 
+// Entries: see kernels/entry.hpp.
+
+struct Transpose {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&transpose<Arch, T>) {
+    return &transpose<Arch, T>;
+  }
+};
+
+struct Sum {
+  template <class Arch, class T>
+  static constexpr auto body() noexcept -> decltype(&sum<Arch, T>) {
+    return &sum<Arch, T>;
+  }
+};
+
 }  // namespace vbp::simd
