@@ -34,7 +34,7 @@ namespace vbp::inline VBP_ABI {
 /// A model class that AnyModel can hold.
 template <class M>
 concept AnyFamily = std::same_as<M, VisionTransformer<float>> || std::same_as<M, ConvNext<float>> ||
-                    std::same_as<M, SwinTransformer<float>>;
+    std::same_as<M, SwinTransformer<float>>;
 
 /// Consecutive blocks between which the feature map keeps its shape.
 struct StageDescription {
@@ -76,10 +76,10 @@ class AnyModel {
   /// What a family's own loader returned.
   template <AnyFamily M>
   explicit AnyModel(Checkpoint<M> checkpoint)
-      : checkpoint_{std::move(checkpoint.path),        Variant(std::move(checkpoint.model)),
-                    checkpoint.preprocessing,          std::move(checkpoint.class_names),
-                    std::move(checkpoint.metadata),    std::move(checkpoint.values),
-                    std::move(checkpoint.unresolved),  std::move(checkpoint.ignored)} {}
+      : checkpoint_{std::move(checkpoint.path),       Variant(std::move(checkpoint.model)),
+                    checkpoint.preprocessing,         std::move(checkpoint.class_names),
+                    std::move(checkpoint.metadata),   std::move(checkpoint.values),
+                    std::move(checkpoint.unresolved), std::move(checkpoint.ignored)} {}
 
   /// The file that the model was read from, for messages; empty for a model that was built in memory.
   const std::string& path() const noexcept { return checkpoint_.path; }
@@ -132,7 +132,7 @@ class AnyModel {
   /// The family's own checkpoint, a copy, as the savers of models/ take it.
   template <AnyFamily M>
   Checkpoint<M> checkpoint_of(const M& model) const {
-    return {path(),   model,    preprocessing(), class_names(), checkpoint_.metadata,
+    return {path(),   model,        preprocessing(), class_names(), checkpoint_.metadata,
             values(), unresolved(), ignored()};
   }
 

@@ -69,9 +69,8 @@ VBP_FUNCTION void require_memory_for_a_block(const CalibrateOptions& options,
   if (!options.memory.bytes) return;
   const auto limit = static_cast<std::int64_t>(*options.memory.bytes);
   const std::int64_t work = block_work_bytes(options, description);
-  const std::int64_t least =
-      work + covariance_bytes(
-                 *std::max_element(description.hidden_widths.begin(), description.hidden_widths.end()));
+  const std::int64_t least = work + covariance_bytes(*std::max_element(description.hidden_widths.begin(),
+                                                                       description.hidden_widths.end()));
   if (limit >= least) return;
   throw MemoryLimitError("one block " + std::string(work > 0 ? "and the work on it take " : "takes ") +
                          grouped_digits(least) + " bytes, more than the " + grouped_digits(limit) +
@@ -281,8 +280,7 @@ class CalibrationWork {
     auto again = hidden_statistics(description_);
     pass("calibrating, " + std::to_string(group + 1) + " of " + std::to_string(layout_.groups.size() - 1),
          [&](const io::ImageBatch& batch, const std::vector<Index>&) {
-           inference_->observe(batch.pixels, again, covariances(),
-                               static_cast<Index>(layout_.groups[group]));
+           inference_->observe(batch.pixels, again, covariances(), static_cast<Index>(layout_.groups[group]));
          });
     spill_group(group);
   }
@@ -290,9 +288,8 @@ class CalibrationWork {
   /// The covariances of a group as they were begun, or empty ones.
   void open_group(std::size_t group) {
     for (std::size_t b = layout_.groups[group]; b < layout_.groups[group + 1]; ++b) {
-      covariances().push_back(b < result_.spilled.size()
-                                  ? result_.spilled[b].load()
-                                  : Covariance<float>(description_.hidden_widths[b]));
+      covariances().push_back(b < result_.spilled.size() ? result_.spilled[b].load()
+                                                         : Covariance<float>(description_.hidden_widths[b]));
     }
   }
 

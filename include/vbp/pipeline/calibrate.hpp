@@ -71,9 +71,9 @@ struct CalibrationResult {
   /// The covariances, one a block, where they were spilled to files; those of `calibration` are missing then.
   std::vector<StoredCovariance> spilled = {};
   MemoryLimit memory = {};
-  int passes = 1;          ///< how often the images were gone through; 0 for a file's statistics
-  Index images = 0;        ///< seen by the last call, without those of a calibration that was continued
-  double seconds = 0.0;    ///< that the last call took
+  int passes = 1;        ///< how often the images were gone through; 0 for a file's statistics
+  Index images = 0;      ///< seen by the last call, without those of a calibration that was continued
+  double seconds = 0.0;  ///< that the last call took
   SkippedImages skipped = {};
   /// The residual stream of the images that enters the first block, where it was asked for.
   StoredMatrix<float> residual_stream = {};
@@ -126,8 +126,8 @@ struct CalibrationResult {
 
 /// Runs the images through the model and observes its hidden activations; an image whose content was seen
 /// before is left out. With a memory limit it goes through the images again for each group of blocks whose
-/// covariances fit; the bits are the same. Throws FileError if no image can be decoded or an activation is not
-/// finite, MemoryLimitError, ValueError for missing labels, and Cancelled.
+/// covariances fit; the bits are the same. Throws FileError if no image can be decoded or an activation is
+/// not finite, MemoryLimitError, ValueError for missing labels, and Cancelled.
 VBP_FUNCTION CalibrationResult calibrate(const AnyModel& model, const ImageSource& images,
                                          const CalibrateOptions& options = {}, Context context = {});
 

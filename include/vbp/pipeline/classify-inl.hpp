@@ -24,14 +24,12 @@ VBP_FUNCTION std::vector<ClassScore> best_classes(const VectorView<float>& logit
   std::vector<Index> order(static_cast<std::size_t>(logits.size()));
   std::iota(order.begin(), order.end(), Index{0});
   const auto end = order.begin() + std::min(top, logits.size());
-  std::partial_sort(order.begin(), end, order.end(), [&](Index a, Index b) {
-    return logits(a) != logits(b) ? logits(a) > logits(b) : a < b;
-  });
+  std::partial_sort(order.begin(), end, order.end(),
+                    [&](Index a, Index b) { return logits(a) != logits(b) ? logits(a) > logits(b) : a < b; });
   std::vector<ClassScore> best;
   for (auto index = order.begin(); index != end; ++index) {
     const auto position = static_cast<std::size_t>(*index);
-    best.push_back(
-        {*index, names.empty() ? std::string() : names[position], exponentials(*index) / sum});
+    best.push_back({*index, names.empty() ? std::string() : names[position], exponentials(*index) / sum});
   }
   return best;
 }

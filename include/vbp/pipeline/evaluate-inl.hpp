@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,11 +23,18 @@ VBP_FUNCTION double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 }
 
+/// A number with so many digits behind the point.
+VBP_FUNCTION std::string fixed_text(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
+
 VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures) {
   if (failures.empty()) throw ValueError("there are no images");
   const auto& [path, reason] = failures.front();
-  throw FileError(path.string(), reason + "; none of the " + std::to_string(failures.size()) +
-                                     " images could be decoded");
+  throw FileError(path.string(),
+                  reason + "; none of the " + std::to_string(failures.size()) + " images could be decoded");
 }
 
 /// Adds one batch to the evaluation.

@@ -95,7 +95,8 @@ VBP_FUNCTION ImageSource image_files(std::vector<io::ImageEntry> entries) {
   return ImageSource(std::make_shared<detail::FileImages<void>>(std::move(entries)));
 }
 
-VBP_FUNCTION ImageSource image_folder(const std::filesystem::path& folder, const ImageFolderOptions& options) {
+VBP_FUNCTION ImageSource image_folder(const std::filesystem::path& folder,
+                                      const ImageFolderOptions& options) {
   return image_files(detail::limited(io::find_images(folder), options));
 }
 
@@ -117,7 +118,9 @@ VBP_FUNCTION ImageSource labelled_image_folder(const std::filesystem::path& fold
 VBP_FUNCTION Matrix<float> read_image(const std::filesystem::path& file, const AnyModel& model) {
   model.require_complete();
   const ModelDescription description = model.description();
-  if (description.channels != 3) throw FileError(model.path(), "image files have 3 channels, the model " + std::to_string(description.channels));
+  if (description.channels != 3)
+    throw FileError(model.path(),
+                    "image files have 3 channels, the model " + std::to_string(description.channels));
   const io::MappedFile bytes(file);
   Matrix<float> pixels(1, description.image_elements);
   io::evaluation_transform(io::decode_image(bytes.bytes(), file.string()), model.preprocessing(),

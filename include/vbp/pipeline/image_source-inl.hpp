@@ -20,8 +20,7 @@ namespace detail {
 /// Pixels, labels and hashes of images in memory. The template parameter only makes header-only programs that
 /// do not use it not compile it; it is float.
 template <class T>
-class MemoryImages final : public ImageSource::Images,
-                           public std::enable_shared_from_this<MemoryImages<T>> {
+class MemoryImages final : public ImageSource::Images, public std::enable_shared_from_this<MemoryImages<T>> {
  public:
   MemoryImages(Matrix<T> pixels, std::vector<Index> labels)
       : pixels_(std::move(pixels)), labels_(std::move(labels)) {

@@ -80,7 +80,8 @@ class ImageSource {
     /// The hash of each image's content, none where it cannot be read. Throws Cancelled.
     virtual std::vector<std::optional<io::Hash128>> hashes(const Context& context) const = 0;
     /// Throws ValueError for options out of range or that this kind of source does not know.
-    virtual std::unique_ptr<ImagePass> pass(const ImagePassOptions& options, const Context& context) const = 0;
+    virtual std::unique_ptr<ImagePass> pass(const ImagePassOptions& options,
+                                            const Context& context) const = 0;
   };
 
   explicit ImageSource(std::shared_ptr<const Images> images) : images_(std::move(images)) {}
@@ -99,9 +100,9 @@ class ImageSource {
   std::shared_ptr<const Images> images_;
 };
 
-/// Images in memory: `pixels` [n, channels * size * size], normalised as the model wants them, and one label an
-/// image or none at all. They take no part in preprocessing and augmentation. Throws ShapeError for another
-/// number of labels and ValueError if there are no images.
+/// Images in memory: `pixels` [n, channels * size * size], normalised as the model wants them, and one label
+/// an image or none at all. They take no part in preprocessing and augmentation. Throws ShapeError for
+/// another number of labels and ValueError if there are no images.
 VBP_FUNCTION ImageSource images_in_memory(Matrix<float> pixels, std::vector<Index> labels = {});
 
 /// Throws ValueError, naming the first such image, if an image has no class or one of `classes` or above.

@@ -25,7 +25,8 @@
 #include "vbp/core/random.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/hash.hpp"
-#include "vbp/kernels/machine.hpp"
+#include "vbp/kernels/entry.hpp"
+#include "vbp/kernels/gemm.hpp"
 #include "vbp/pipeline/inference.hpp"
 #include "vbp/pipeline/latency.hpp"
 #include "vbp/pipeline/version.hpp"
@@ -99,7 +100,7 @@ inline constexpr Index kMeasuredWidths = 7;
 
 /// About evenly spaced multiples of the kernels' panel, from one panel to the widest block.
 VBP_FUNCTION std::vector<Index> widths_to_measure(const std::vector<Index>& hidden_widths) {
-  const Index panel = kernels::machine().panel;
+  const Index panel = kernels::PackedWeight<float>::panel_columns();
   const Index widest = *std::max_element(hidden_widths.begin(), hidden_widths.end());
   const Index panels = (widest + panel - 1) / panel;
   std::vector<Index> widths;
@@ -156,9 +157,9 @@ VBP_FUNCTION LatencyTable measure_latency_table(const AnyModel& dense, const std
   return table;
 }
 
-/// The line of least squares at the same widths. The kernels' work is linear in the width. Of two widths whose
-/// times are off by a percent either way, the cheapest plan would choose the one and avoid the other in every
-/// block.
+/// The line of least squares at the same widths. The kernels' work is linear in the width. Of two widths
+/// whose times are off by a percent either way, the cheapest plan would choose the one and avoid the other in
+/// every block.
 VBP_FUNCTION std::vector<double> fitted_line(const std::vector<Index>& widths,
                                              const std::vector<double>& times) {
   const auto count = static_cast<Index>(widths.size());
@@ -197,7 +198,7 @@ VBP_FUNCTION nlohmann::ordered_json latency_key(const VisionTransformer<float>& 
           {"vbp", kVersion},
           {"cpu", cpu_name()},
           {"hardware_threads", std::thread::hardware_concurrency()},
-          {"kernels", kernels::machine().architecture},
+          {"kernels", kernels::architecture().name},
           {"threads", context.threads()},
           {"batch", batch},
           {"dim", config.dim},
@@ -300,12 +301,12 @@ VBP_FUNCTION LatencyModel::LatencyModel(const AnyModel& dense, LatencyTableOptio
   file_ = named ? options_.file : detail::latency_cache_file(key_);
   std::error_code error;
   const bool exists = !options_.remeasure && !file_.empty() && std::filesystem::exists(file_, error);
-  std::optional<LatencyTable> table =
-      exists ? detail::read_latency_table(file_, key_, widths) : std::nullopt;
+  std::optional<LatencyTable> table = exists ? detail::read_latency_table(file_, key_, widths) : std::nullopt;
   if (named && exists && !table) {
-    throw FileError(file_.string(),
-                    "is no table of the latencies of this model, batch and number of threads on this machine; "
-                    "remeasuring replaces it");
+    throw FileError(
+        file_.string(),
+        "is no table of the latencies of this model, batch and number of threads on this machine; "
+        "remeasuring replaces it");
   }
   // Before the long work: a named file that cannot be written is an error.
   if (named) const io::AtomicFile attempt(file_);
@@ -344,7 +345,7 @@ VBP_FUNCTION void LatencyModel::write() const {
 
 VBP_FUNCTION double LatencyModel::block_share(Index width) const {
   // The kernels compute whole vectors of the last panel.
-  const Index vector = kernels::machine().register_floats;
+  const Index vector = kernels::architecture().register_bytes / static_cast<Index>(sizeof(float));
   return curve_((width + vector - 1) / vector * vector) / blocks_;
 }
 
