@@ -118,17 +118,6 @@ VBP_FUNCTION CalibrationLayout calibration_layout(const CalibrateOptions& option
 
 // ---- the passes ----
 
-/// What a calibration of this model and preprocessing holds before it has seen anything.
-VBP_FUNCTION io::Calibration empty_calibration(const AnyModel& model, const ModelDescription& description) {
-  io::Calibration calibration;
-  calibration.model = model.fingerprint();
-  calibration.preprocessing = model.preprocessing().to_string();
-  calibration.model_name = description.architecture;
-  calibration.names = description.blocks;
-  calibration.statistics = hidden_statistics(description);
-  return calibration;
-}
-
 /// The places of the images that a calibration still has to see. A calibration that is continued has seen
 /// the list up to the last image that was new to it; copies of images behind that stay and take their place
 /// in the batches, as in an unbroken run.
@@ -342,6 +331,18 @@ VBP_FUNCTION std::optional<MemoryUse> CalibrationResult::memory_use() const {
   return use;
 }
 
+VBP_FUNCTION CalibrationResult begin_calibration(const AnyModel& model) {
+  const ModelDescription description = model.description();
+  CalibrationResult result;
+  io::Calibration& calibration = result.calibration;
+  calibration.model = model.fingerprint();
+  calibration.preprocessing = model.preprocessing().to_string();
+  calibration.model_name = description.architecture;
+  calibration.names = description.blocks;
+  calibration.statistics = hidden_statistics(description);
+  return result;
+}
+
 VBP_FUNCTION void continue_calibration(CalibrationResult& result, const AnyModel& model,
                                        const ImageSource& images, const CalibrateOptions& options,
                                        Context context) {
@@ -350,8 +351,7 @@ VBP_FUNCTION void continue_calibration(CalibrationResult& result, const AnyModel
 
 VBP_FUNCTION CalibrationResult calibrate(const AnyModel& model, const ImageSource& images,
                                          const CalibrateOptions& options, Context context) {
-  CalibrationResult result;
-  result.calibration = detail::empty_calibration(model, model.description());
+  CalibrationResult result = begin_calibration(model);
   continue_calibration(result, model, images, options, std::move(context));
   return result;
 }

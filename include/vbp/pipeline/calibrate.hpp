@@ -131,10 +131,13 @@ struct CalibrationResult {
 VBP_FUNCTION CalibrationResult calibrate(const AnyModel& model, const ImageSource& images,
                                          const CalibrateOptions& options = {}, Context context = {});
 
-/// Continues `result`, which calibrate or load_statistics made with the same covariances option, with the
-/// images that it has not seen. Ends with the same bits as an unbroken calibration. If it throws Cancelled
-/// while `result.passes` is 1, `result` holds all whole batches and can be saved and continued; after any
-/// other error it is not to be used.
+/// A calibration of this model that has seen no image yet, for continue_calibration.
+VBP_FUNCTION CalibrationResult begin_calibration(const AnyModel& model);
+
+/// Continues `result`, which begin_calibration, calibrate or load_statistics made with the same covariances
+/// option, with the images that it has not seen. Ends with the same bits as an unbroken calibration. If it
+/// throws Cancelled while `result.passes` is 1, `result` holds all whole batches and can be saved and
+/// continued; after any other error it is not to be used.
 VBP_FUNCTION void continue_calibration(CalibrationResult& result, const AnyModel& model,
                                        const ImageSource& images, const CalibrateOptions& options = {},
                                        Context context = {});
