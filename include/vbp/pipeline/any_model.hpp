@@ -23,6 +23,7 @@
 #include "vbp/io/preprocessing.hpp"
 #include "vbp/models/checkpoint.hpp"
 #include "vbp/models/convnext/model.hpp"
+#include "vbp/models/stage_model.hpp"
 #include "vbp/models/swin/model.hpp"
 #include "vbp/models/vit/model.hpp"
 #include "vbp/prune/budget/cost.hpp"
@@ -36,15 +37,6 @@ template <class M>
 concept AnyFamily = std::same_as<M, VisionTransformer<float>> || std::same_as<M, ConvNext<float>> ||
     std::same_as<M, SwinTransformer<float>>;
 
-/// Consecutive blocks between which the feature map keeps its shape.
-struct StageDescription {
-  std::string name;
-  Index side = 0;  ///< of the feature map, in pixels
-  Index dim = 0;
-  Index first_block = 0;
-  Index blocks = 0;
-};
-
 /// What can be said of a model of any family.
 struct ModelDescription {
   std::string family;        ///< for people: "Vision Transformer"
@@ -55,16 +47,17 @@ struct ModelDescription {
   Index image_elements = 0;  ///< channels * size * size
   Index stream_rows = 0;     ///< rows of the residual stream that one image enters the first block with
   Index stream_dim = 0;      ///< features of each such row
-  std::vector<std::string> blocks = {};       ///< names, in order
-  std::vector<Index> hidden_widths = {};      ///< of the blocks
-  std::vector<StageDescription> stages = {};  ///< empty for a family without stages
+  std::vector<std::string> blocks = {};   ///< names, in order
+  std::vector<Index> hidden_widths = {};  ///< of the blocks
+  std::vector<Stage> stages = {};         ///< empty for a family without stages
 };
 
 /// A Vision Transformer, ConvNeXt or Swin Transformer with what is needed to run it on images. A value:
 /// copies are independent. Several threads may use the const members of one object at the same time.
 class AnyModel {
  public:
-  using Variant = std::variant<VisionTransformer<float>, ConvNext<float>, SwinTransformer<float>>;
+  /// Every family whose files could be taken for another one's stands before that one.
+  using Variant = std::variant<ConvNext<float>, SwinTransformer<float>, VisionTransformer<float>>;
 
   /// A model that was built or trained in memory.
   template <AnyFamily M>

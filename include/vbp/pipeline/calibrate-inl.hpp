@@ -49,7 +49,7 @@ VBP_FUNCTION std::int64_t block_work_bytes(const CalibrateOptions& options,
                                            const ModelDescription& description) {
   if (!options.residual_stream) return 0;
   Index width = description.stream_dim;
-  for (const StageDescription& stage : description.stages) width = std::max(width, stage.dim);
+  for (const Stage& stage : description.stages) width = std::max(width, stage.dim);
   return step_bytes(*std::max_element(description.hidden_widths.begin(), description.hidden_widths.end()),
                     width);
 }
@@ -105,7 +105,7 @@ VBP_FUNCTION CalibrationLayout calibration_layout(const CalibrateOptions& option
   for (const Index features : widths) needed += covariance_bytes(features);
   // While a down-sampling changes a stream's shape, the old and the new one are there.
   Index next = 0;
-  for (const StageDescription& stage : description.stages) {
+  for (const Stage& stage : description.stages) {
     if (stage.first_block > 0) next = std::max(next, stage.side * stage.side * stage.dim);
   }
   const std::int64_t streams = refit_stream_bytes(images * description.stream_rows, description.stream_dim) +
@@ -317,6 +317,14 @@ class CalibrationWork {
 
 }  // namespace detail
 
+VBP_FUNCTION Covariance<float> CalibrationResult::covariance(std::size_t block) const {
+  return spilled.empty() ? calibration.covariances[block] : spilled[block].load();
+}
+
+VBP_FUNCTION Covariance<float> CalibrationResult::Covariances::Iterator::operator*() const {
+  return result_->covariance(block_);
+}
+
 VBP_FUNCTION std::string CalibrationResult::moments() const {
   return io::moments_name(has_covariances());
 }
@@ -362,7 +370,7 @@ VBP_FUNCTION CalibrationResult load_statistics(const AnyModel& model, const std:
   CalibrationResult result;
   result.memory = options.memory;
   result.passes = 0;
-  io::Calibration::TakeCovariance spill;
+  io::Calibration::CovarianceReceiver spill;
   if (options.memory.bytes) {
     spill = [&](Covariance<float>&& covariance) {
       result.spilled.emplace_back(covariance, options.memory.folder);

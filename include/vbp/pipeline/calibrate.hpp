@@ -82,9 +82,7 @@ struct CalibrationResult {
 
   bool has_covariances() const { return !spilled.empty() || !calibration.covariances.empty(); }
   /// Of a block; read from its temporary file where it was spilled.
-  Covariance<float> covariance(std::size_t block) const {
-    return spilled.empty() ? calibration.covariances[block] : spilled[block].load();
-  }
+  VBP_FUNCTION Covariance<float> covariance(std::size_t block) const;
   /// What is kept of each block, as in the calibration file: "variance" or "variance,covariance".
   VBP_FUNCTION std::string moments() const;
   /// None without a memory limit.
@@ -101,7 +99,7 @@ struct CalibrationResult {
 
       Iterator() = default;
       Iterator(const CalibrationResult& result, std::size_t block) : result_(&result), block_(block) {}
-      value_type operator*() const { return result_->covariance(block_); }
+      VBP_FUNCTION value_type operator*() const;
       Iterator& operator++() {
         ++block_;
         return *this;

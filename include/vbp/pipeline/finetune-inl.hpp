@@ -117,11 +117,16 @@ class FinetuneWork {
     Index seen = 0;
     double seconds = 0.0;
     TrainingStep step;
-    while (trainer_->step(next, step)) {
-      progress().position = begun + images->position();
-      seen += step.images;
-      seconds = seconds_since(begin);
-      finish_step(step);
+    try {
+      while (trainer_->step(next, step)) {
+        progress().position = begun + images->position();
+        seen += step.images;
+        seconds = seconds_since(begin);
+        finish_step(step);
+      }
+    } catch (const Cancelled&) {
+      save_state();
+      throw;
     }
     images_per_second_ = static_cast<double>(seen) / std::max(seconds, 1e-9);
     if (result_.failures.empty()) result_.failures = images->failures();
@@ -132,9 +137,7 @@ class FinetuneWork {
     const TrainingProgress& at = progress();
     if (options_.events.step) options_.events.step({.epoch = at.epoch + 1, .step = at.step, .done = step});
     if (context_.reports()) report(note());
-    if (!context_.cancelled()) return;
-    save_state();
-    throw Cancelled();
+    context_.require_not_cancelled();
   }
 
   /// "epoch 2/10, loss 0.4112, top-1 88.10 %"

@@ -40,28 +40,12 @@ class AnyInferenceOf final : public AnyInference {
   Inference inference_;
 };
 
-template <class M>
-struct InferenceOfFamily;
-template <class T>
-struct InferenceOfFamily<VisionTransformer<T>> {
-  using type = VitInference<T>;
-};
-template <class T>
-struct InferenceOfFamily<ConvNext<T>> {
-  using type = ConvNextInference<T>;
-};
-template <class T>
-struct InferenceOfFamily<SwinTransformer<T>> {
-  using type = SwinInference<T>;
-};
-
 }  // namespace detail
 
 VBP_FUNCTION std::unique_ptr<AnyInference> make_inference(const AnyModel& model, Context context) {
   return std::visit(
       [&]<class M>(const M& of) -> std::unique_ptr<AnyInference> {
-        using Inference = typename detail::InferenceOfFamily<M>::type;
-        return std::make_unique<detail::AnyInferenceOf<Inference>>(of, std::move(context));
+        return std::make_unique<detail::AnyInferenceOf<typename M::Inference>>(of, std::move(context));
       },
       model.variant());
 }

@@ -15,10 +15,17 @@
 #include "vbp/prune/budget/latency.hpp"
 #include "vbp/prune/compensate/refit.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
-#include "vbp/prune/criteria/criteria.hpp"
+#include "vbp/prune/criteria/clusters.hpp"
+#include "vbp/prune/criteria/denoised.hpp"
 #include "vbp/prune/criteria/greedy.hpp"
+#include "vbp/prune/criteria/magnitude.hpp"
+#include "vbp/prune/criteria/output_variance.hpp"
+#include "vbp/prune/criteria/random.hpp"
+#include "vbp/prune/criteria/ranking.hpp"
+#include "vbp/prune/criteria/scores.hpp"
 #include "vbp/prune/criteria/sensitivity.hpp"
 #include "vbp/prune/criteria/snip.hpp"
+#include "vbp/prune/criteria/variance.hpp"
 #include "vbp/prune/pruner.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -146,6 +153,10 @@ namespace detail {
 /// Images that sensitivities are measured with: their error of a few percent moves no width by much.
 inline constexpr Index kSensitivityImages = 128;
 
+/// The share of a block's neurons that is cut to measure its sensitivity: the default of
+/// output_sensitivities.
+inline constexpr double kSensitivityShare = 0.6;
+
 /// Blocks that may be ranked at the same time within the memory limit.
 VBP_FUNCTION Index blocks_at_once(const AnyModel& dense, const CalibrationResult& calibration,
                                   const Context& context) {
@@ -197,7 +208,7 @@ VBP_FUNCTION std::vector<double> block_sensitivities(const AnyModel& dense,
     AnyModel model = dense;
     AnySteps steps(model, context);
     return output_sensitivities(steps, rankings, calibration.covariances(),
-                                some_samples(stream, steps.rows_per_sample(0)));
+                                some_samples(stream, steps.rows_per_sample(0)), kSensitivityShare, context);
   }
   // Without images the variance of the residual stream stands in: what the blocks so far have added to it.
   std::vector<double> weights;
@@ -276,8 +287,8 @@ VBP_FUNCTION std::vector<Ranking> rank_blocks(const AnyModel& dense, const Calib
 
 VBP_FUNCTION std::vector<CompensatedLayer> refit_each_block(const PruningPlan& plan,
                                                             const CalibrationResult& calibration,
-                                                            AnyModel& model) {
-  const auto errors = refit_and_shrink_blocks(plan, calibration.covariances(), model.mlps());
+                                                            AnyModel& model, const Context& context) {
+  const auto errors = refit_and_shrink_blocks(plan, calibration.covariances(), model.mlps(), {}, context);
   std::vector<CompensatedLayer> layers;
   for (std::size_t b = 0; b < errors.size(); ++b) {
     layers.push_back({.name = plan.blocks[b].name,
@@ -363,7 +374,7 @@ VBP_FUNCTION CompensatedModel ModelPruner::apply(const PruningPlan& plan, Compen
       fold_and_shrink_blocks(plan, calibration_.calibration.statistics, result.model.mlps());
       break;
     case Compensation::refit:
-      result.layers = detail::refit_each_block(plan, calibration_, result.model);
+      result.layers = detail::refit_each_block(plan, calibration_, result.model, context_);
       break;
     case Compensation::sequential:
     case Compensation::sequential_attention:

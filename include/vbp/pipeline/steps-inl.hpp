@@ -9,31 +9,9 @@
 
 namespace vbp::inline VBP_ABI {
 
-namespace detail {
-
-template <class M>
-struct StepsOfFamily;
-template <class T>
-struct StepsOfFamily<VisionTransformer<T>> {
-  using type = VitSteps<T>;
-};
-template <class T>
-struct StepsOfFamily<ConvNext<T>> {
-  using type = ConvNextSteps<T>;
-};
-template <class T>
-struct StepsOfFamily<SwinTransformer<T>> {
-  using type = SwinSteps<T>;
-};
-
-}  // namespace detail
-
 VBP_FUNCTION AnySteps::AnySteps(AnyModel& model, Context context) {
-  std::visit(
-      [&]<class M>(M& of) {
-        steps_.template emplace<typename detail::StepsOfFamily<M>::type>(of, std::move(context));
-      },
-      model.variant());
+  std::visit([&]<class M>(M& of) { steps_.template emplace<typename M::Steps>(of, std::move(context)); },
+             model.variant());
 }
 
 VBP_FUNCTION Index AnySteps::steps() const {

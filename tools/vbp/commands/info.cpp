@@ -28,7 +28,7 @@ std::string shortened(const std::string& text) {
 }
 
 /// Parameters and MACs of a stage's layers, the down-sampling before it included.
-std::pair<std::int64_t, std::int64_t> cost_of_stage(const vbp::StageDescription& stage,
+std::pair<std::int64_t, std::int64_t> cost_of_stage(const vbp::Stage& stage,
                                                     const vbp::Cost& cost) {
   std::int64_t parameters = 0, macs = 0;
   for (const vbp::LayerCost& layer : cost.layers) {
@@ -46,7 +46,7 @@ void validate(const InfoOptions& options) {
 
 Json stages_json(const vbp::ModelDescription& description, const vbp::Cost& cost) {
   Json stages = Json::array();
-  for (const vbp::StageDescription& stage : description.stages) {
+  for (const vbp::Stage& stage : description.stages) {
     const auto [parameters, macs] = cost_of_stage(stage, cost);
     stages.push_back({{"name", stage.name},
                       {"side", stage.side},
@@ -109,7 +109,7 @@ void print_layers(const vbp::Cost& cost) {
 
 void print_stages(const vbp::ModelDescription& description, const vbp::Cost& cost) {
   Table stages({"stage", "map", "dim", "blocks", "hidden neurons", "parameters", "MACs"});
-  for (const vbp::StageDescription& stage : description.stages) {
+  for (const vbp::Stage& stage : description.stages) {
     const auto first = description.hidden_widths.begin() + stage.first_block;
     const auto [parameters, macs] = cost_of_stage(stage, cost);
     const std::string side = std::to_string(stage.side);
