@@ -1,4 +1,4 @@
-/// Attention of one image; the operations are those of its two products.
+/// Attention of one image. Operations are counted for the two matrix products only.
 
 #include "vbp/kernels/attention.hpp"
 

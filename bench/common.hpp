@@ -1,5 +1,6 @@
 #pragma once
-/// What the benchmarks share: timing between runs of the yardstick, and where DeiT's shapes come from.
+/// Code that all benchmarks share: timing, comparison with the machine's peak, and the shapes of DeiT. A row
+/// is one line of a benchmark's output.
 
 #include <algorithm>
 #include <chrono>
@@ -20,16 +21,16 @@ namespace bench {
 
 using vbp::Index;
 
-/// Runs of each row; the best counts.
+/// Number of runs of each row. The best run counts.
 inline constexpr int kRuns = 60;
 
-/// A number that an environment variable holds, or one.
+/// The number in an environment variable, or 1 if it is not set.
 inline int from_environment(const char* name) {
   const char* const text = std::getenv(name);
   return text == nullptr ? 1 : std::atoi(text);
 }
 
-/// Threads of every row: VBP_THREADS, or one.
+/// Number of threads of every row: VBP_THREADS, or 1 if it is not set.
 inline int threads() {
   return from_environment("VBP_THREADS");
 }
@@ -48,7 +49,8 @@ inline vbp::AlignedBuffer<float> random_values(Index size, std::uint64_t seed) {
   return values;
 }
 
-/// A row in GFLOP/s and per cent of what multiply-adds in registers reach between its runs.
+/// Reports GFLOP/s, and the percentage of the peak. The peak is the rate of multiply-adds in registers,
+/// measured between the runs of this row.
 template <class Body>
 void arithmetic_row(benchmark::State& state, vbp::ThreadPool& pool, double operations, Body&& body) {
   double best = 1e30;
@@ -64,8 +66,8 @@ void arithmetic_row(benchmark::State& state, vbp::ThreadPool& pool, double opera
   state.counters["%peak"] = 100.0 * operations / best / peak;
 }
 
-/// A row in GB/s and per cent of what a copy of as many bytes reaches between its runs. `bytes` are those
-/// read and written once.
+/// Reports GB/s, and the percentage of the speed of a copy of the same number of bytes, measured between the
+/// runs of this row. `bytes` is the number of bytes read plus the number of bytes written.
 template <class Body>
 void memory_row(benchmark::State& state, double bytes, Body&& body) {
   const auto half = static_cast<Index>(bytes / 2.0 / sizeof(float));
@@ -96,7 +98,7 @@ void add_row(const std::string& name, Body&& body) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-/// Registers rows and runs them.
+/// Calls register_rows(), which adds the rows, and runs them.
 template <class Register>
 int run_benchmarks(int argc, char** argv, Register&& register_rows) {
   benchmark::AddCustomContext("kernels", vbp::kernels::architecture().name);
@@ -108,7 +110,7 @@ int run_benchmarks(int argc, char** argv, Register&& register_rows) {
   return 0;
 }
 
-/// DeiT-T, -S, -B at 224 x 224 (Touvron et al. 2021).
+/// DeiT-T, -S and -B at 224 x 224 (Touvron et al. 2021).
 struct Deit {
   const char* name;
   Index dim;

@@ -1,7 +1,8 @@
-/// Covariances of the hidden activations of eight images: the products of every pair of columns, of which by
-/// symmetry half are formed, float32 sums of at most 256 taken into float64, the packing before and the mean
-/// beside. Where OpenBLAS is installed, its ssyrk of the same batch, which does neither of the last two. The
-/// best of many runs, each between two of the multiply-add loop.
+/// Covariance of the hidden activations of eight images. Operations are counted for the products of all pairs
+/// of columns, of which symmetry leaves half. Our row also includes packing, computing the mean, and adding
+/// sums of at most 256 float32 products in float64. If OpenBLAS is installed, its ssyrk of the same batch is
+/// a second row; it neither packs deviations nor computes a mean. The result is the best of many runs, each
+/// between two runs of the multiply-add loop.
 
 #include "vbp/stats/covariance.hpp"
 
@@ -25,7 +26,7 @@ Matrix<float> samples(Index columns) {
   return Eigen::Map<const Matrix<float>>(values.data(), kRows, columns);
 }
 
-/// Two operations a pair of columns and row.
+/// Two operations for each pair of columns and each row.
 double operations(Index columns) {
   return static_cast<double>(kRows) * static_cast<double>(columns * (columns + 1));
 }

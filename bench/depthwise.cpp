@@ -1,5 +1,6 @@
-/// The depthwise 7x7 convolutions of ConvNeXt-T's four stages, one image of 224 x 224, and their gradients by
-/// the weights; those by the input are the convolution again.
+/// The depthwise 7x7 convolutions of ConvNeXt-T's four stages for one image of 224 x 224, and their gradients
+/// with respect to the weights. The gradients with respect to the input are not measured, because they are
+/// the same convolution.
 
 #include "vbp/kernels/depthwise.hpp"
 
@@ -23,7 +24,7 @@ int main(int argc, char** argv) {
         const vbp::AlignedBuffer<float> weight = bench::random_values(50 * channels, 2);
         vbp::AlignedBuffer<float> out(elements);
         vbp::kernels::Workspace<float> workspace(bench::threads());
-        // Products with the zeros around are left out, as the kernel leaves them out.
+        // The kernel skips products with the zero padding, so they are not counted.
         const auto side = static_cast<double>(7 * size - 12);
         bench::arithmetic_row(
             state, workspace.pool(), 2.0 * side * side * static_cast<double>(channels), [&] {

@@ -1,6 +1,6 @@
-/// Whole models, dense and pruned, in turn: latency, per cent of the multiply-add peak, and how much of what
-/// the MACs promise pruning gives. Options: --batch N, --runs N; VBP_THREADS and VBP_ARCH as in the other
-/// benchmarks.
+/// Whole models, dense and pruned, measured in turn. Prints the latency, the percentage of the multiply-add
+/// peak, the speed-up, and the ratio of the speed-up to the reduction in MACs. Options: --batch N, --runs N;
+/// VBP_THREADS and VBP_ARCH work as in the other benchmarks.
 
 #include <cstdio>
 #include <cstring>
@@ -51,7 +51,7 @@ void measure(const bench::Deit& deit, vbp::Index batch, int runs) {
     }
   }
   for (const Variant& variant : variants) {
-    // Paired: each pruned run against the dense one of the same round.
+    // Each run of a pruned model is compared with the run of the dense model in the same round.
     std::vector<double> ratios;
     for (std::size_t i = 0; i < variant.seconds.size(); ++i) {
       ratios.push_back(variants.front().seconds[i] / variant.seconds[i]);

@@ -1,8 +1,8 @@
-/// The products of DeiT's layers, 197 tokens an image: ours, with the epilogues of the layers and without,
-/// and beside it OpenBLAS and oneDNN where they are installed (Eigen: gemm_eigen.cpp). The best of many runs,
-/// each between two of the multiply-add loop. The others choose instructions by themselves; OPENBLAS_CORETYPE
-/// and DNNL_MAX_CPU_ISA force them, where a library is too old to know the CPU or has to be held to what
-/// VBP_ARCH says.
+/// The matrix products of DeiT's layers with 197 tokens per image. Our rows are measured with the layers'
+/// epilogues and without them. If OpenBLAS and oneDNN are installed, they have rows, too; gemm_eigen.cpp
+/// measures Eigen. The result is the best of many runs, each between two runs of the multiply-add loop.
+/// OpenBLAS and oneDNN choose the instruction set themselves. Set OPENBLAS_CORETYPE and DNNL_MAX_CPU_ISA if a
+/// library is too old to know the CPU, or if it should use the same instruction set as VBP_ARCH.
 
 #include "vbp/kernels/gemm.hpp"
 
@@ -26,7 +26,7 @@ using vbp::Index;
 using vbp::kernels::EpilogueKind;
 
 void ours(benchmark::State& state, const Layer& layer, EpilogueKind kind) {
-  // As in the forward pass: rows of A an odd number of cache lines apart.
+  // As in the forward pass, the row stride of A is an odd number of cache lines.
   const Index a_stride = layer.in + 16;
   const vbp::AlignedBuffer<float> a = bench::random_values(bench::rows() * a_stride, 1);
   const vbp::AlignedBuffer<float> w = bench::random_values(layer.out * layer.in, 2);

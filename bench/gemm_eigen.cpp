@@ -1,5 +1,6 @@
-/// The same products by Eigen, as its user has it: compiled for this machine's CPU, one thread. A program of
-/// its own, since Eigen's functions may not be compiled for two architectures in one.
+/// The products of gemm.cpp, computed by Eigen as its users compile it: for this machine's CPU, on one
+/// thread. This is a separate program, because one program must not compile Eigen's functions for two
+/// instruction sets.
 
 #include "layers.hpp"
 

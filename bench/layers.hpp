@@ -1,5 +1,5 @@
 #pragma once
-/// The products of DeiT's layers, and rows of other libraries that compute them.
+/// The matrix products of DeiT's layers, and benchmark rows for other libraries that compute them.
 
 #include "common.hpp"
 #include "vbp/kernels/gemm.hpp"
@@ -12,13 +12,13 @@ struct Layer {
   vbp::kernels::EpilogueKind kind;
 };
 
-/// Rows of every product: the tokens of VBP_BATCH images, or of one.
+/// Number of rows of A in every product: the tokens of VBP_BATCH images, or of one image if it is not set.
 inline Index rows() {
   static const Index rows = kTokens * from_environment("VBP_BATCH");
   return rows;
 }
 
-/// Calls add(model, layer) for each.
+/// Calls add(model, layer) for each layer of each model.
 template <class Add>
 void for_each_layer(Add&& add) {
   using vbp::kernels::EpilogueKind;
@@ -31,7 +31,7 @@ void for_each_layer(Add&& add) {
   }
 }
 
-/// multiply(a, w, c) computes A W^T of dense matrices.
+/// Measures another library. multiply(a, w, c) computes C = A W^T of dense matrices.
 template <class Multiply>
 void theirs(benchmark::State& state, const Layer& layer, Multiply&& multiply) {
   const vbp::AlignedBuffer<float> a = random_values(rows() * layer.in, 1);

@@ -1,4 +1,5 @@
-/// The sums behind mean and variance of the hidden activations of one image: each value is read once.
+/// The sums from which the mean and variance of the hidden activations of one image are computed. Each value
+/// is read once.
 
 #include "vbp/kernels/moments.hpp"
 

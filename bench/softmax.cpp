@@ -1,4 +1,4 @@
-/// Softmax of the scores of one head: each is read and written once.
+/// Softmax of the scores of one head. Each score is read and written once.
 
 #include "vbp/kernels/softmax.hpp"
 

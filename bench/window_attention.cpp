@@ -1,6 +1,6 @@
-/// Attention within the windows of Swin-T's four stages, plain and shifted, one image of 224 x 224; the
-/// operations are those of its two products. Beside it attention of as many images of 49 tokens, which has no
-/// windows to gather and no bias.
+/// Attention within the windows of Swin-T's four stages, shifted or not, for one image of 224 x 224.
+/// Operations are counted for the two matrix products only. For comparison, another row measures plain
+/// attention for as many images of 49 tokens as there are windows. It gathers no windows and adds no bias.
 
 #include "vbp/kernels/window_attention.hpp"
 

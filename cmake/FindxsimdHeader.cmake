@@ -1,7 +1,7 @@
-# xsimd's headers, without the rest of its CMake package: Debian 12's links a library xtl that it neither needs
-# nor depends on.
+# This module finds xsimd's headers without using xsimd's CMake package. In Debian 12, that package links a library
+# xtl that the headers do not need and that the Debian package does not depend on.
 #
-# Defines the target xsimdHeader::xsimdHeader. Where the project at hand has a target xsimd already, its headers are taken.
+# Defines the target xsimdHeader::xsimdHeader. If the project already has a target xsimd, its headers are used.
 if(TARGET xsimd)
   get_target_property(xsimdHeader_INCLUDE_DIR xsimd INTERFACE_INCLUDE_DIRECTORIES)
 else()

@@ -1,7 +1,8 @@
-# xxHash as a header (XXH_INLINE_ALL): distributions ship xxhash.h without a CMake package.
+# This module finds xxHash as a header (used with XXH_INLINE_ALL). Distributions ship xxhash.h without a CMake
+# package.
 #
-# Defines the target xxHashHeader::xxHashHeader. The name differs from upstream's xxHash::xxhash on purpose: that
-# one links the compiled library.
+# Defines the target xxHashHeader::xxHashHeader. Its name differs from upstream's xxHash::xxhash, because that target
+# links the compiled library.
 find_path(xxHashHeader_INCLUDE_DIR xxhash.h)
 mark_as_advanced(xxHashHeader_INCLUDE_DIR)
 if(xxHashHeader_INCLUDE_DIR)

@@ -1,5 +1,6 @@
-# How vbp's own libraries and programs are built; consumers see none of it. vbp_build_flags are warnings and sanitizers;
-# vbp_header_only_build is header-only for this machine's CPU, vbp_compiled_build uses vbp::compiled.
+# How vbp's own libraries and programs are built; consumers are not affected. vbp_build_flags adds warnings and
+# sanitizers. vbp_header_only_build is header-only, compiled for this machine's CPU. vbp_compiled_build links
+# vbp::compiled.
 add_library(vbp_build_flags INTERFACE)
 add_library(vbp_header_only_build INTERFACE)
 target_link_libraries(vbp_header_only_build INTERFACE vbp_build_flags vbp::vbp)
@@ -11,8 +12,9 @@ target_link_libraries(vbp_compiled_build INTERFACE vbp_build_flags vbp_compiled)
 target_compile_options(vbp_build_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
                                                     $<$<BOOL:${VBP_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # False alarms of GCC 12: its own AVX-512 intrinsics, whose undefined registers are meant (GCC bug 105593), and
-  # std::string's operator+ (GCC bug 105651). Clang still looks for variables that are read before they are set.
+  # GCC 12 warns falsely about its own AVX-512 intrinsics, whose registers are undefined on purpose (GCC bug 105593),
+  # and about std::string's operator+ (GCC bug 105651). Clang still checks for variables that are read before they are
+  # set.
   target_compile_options(vbp_build_flags INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized -Wno-restrict)
 endif()
 
@@ -22,8 +24,8 @@ if(VBP_SANITIZE)
   target_link_options(vbp_build_flags INTERFACE ${sanitizers})
 endif()
 
-# vbp_components_of(<needed> <missing> <file>...): the optional components whose headers the files include, and those
-# among them that are not there.
+# vbp_components_of(<needed> <missing> <file>...) sets <needed> to the optional components whose headers the files
+# include, and <missing> to those of them that are not available.
 function(vbp_components_of needed missing)
   set(components "")
   set(absent "")

@@ -1,12 +1,13 @@
-# What vbp needs, from the system or, where it is missing, from its own repository at the version that vbp
-# is tested with. FETCHCONTENT_SOURCE_DIR_<NAME> names a local copy instead; nothing is downloaded then.
+# The dependencies of vbp. Each is taken from the system. If it is not installed, it is fetched from its own repository
+# in the version that vbp is tested with. If FETCHCONTENT_SOURCE_DIR_<NAME> is set to a local copy, nothing is
+# downloaded.
 include(FetchContent)
 
 # vbp_header_dependency(<name> <package> <minimum version> <target> <include folder> <repository> <tag>)
 #
-# Defines <target> for a header-only library. A target that the consuming project has already made is left
-# alone. A fetched library's own build files are not run: the source folder that SOURCE_SUBDIR names does not
-# exist, so only the sources are taken, and only the headers are used.
+# Defines <target> for a header-only library. If the consuming project has already defined the target, it is not
+# changed. The build files of a fetched library are not run, because only its headers are used. For this purpose
+# SOURCE_SUBDIR names a folder that does not exist.
 function(vbp_header_dependency name package minimum target include_folder repository tag)
   if(TARGET ${target})
     return()
@@ -38,7 +39,7 @@ vbp_header_dependency(xxHash xxHashHeader 0.8 xxHashHeader::xxHashHeader "" http
                       v0.8.1)
 find_package(Threads REQUIRED GLOBAL)
 
-# The tests: Catch2 2 or 3, and catch_discover_tests.
+# For the tests: Catch2 version 2 or 3, and its function catch_discover_tests.
 macro(vbp_find_catch2)
   find_package(Catch2 QUIET)
   if(NOT Catch2_FOUND)
@@ -48,12 +49,12 @@ macro(vbp_find_catch2)
   include(Catch)
 endmacro()
 
-# The tool's command line.
+# For the command line of the tool: CLI11.
 macro(vbp_find_cli11)
   vbp_header_dependency(CLI11 CLI11 2.1 CLI11::CLI11 include https://github.com/CLIUtils/CLI11.git v2.1.2)
 endmacro()
 
-# The benchmarks.
+# For the benchmarks: Google Benchmark.
 macro(vbp_find_benchmark)
   if(NOT TARGET benchmark::benchmark)
     find_package(benchmark 1.7 QUIET)

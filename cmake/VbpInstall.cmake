@@ -1,4 +1,5 @@
-# The package as find_package(vbp) sees it: the headers, and vbp::compiled for this machine's family of processors.
+# The installed package, which find_package(vbp) finds: the headers, and vbp::compiled for this machine's family of
+# processors.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
@@ -19,7 +20,8 @@ install(
   EXPORT vbpTargets
   NAMESPACE vbp::
   DESTINATION "${package_folder}")
-# A component's library is in a file of its own: it needs libraries that a user without the component need not have.
+# The targets of each component are in their own file. They need libraries that are missing on the machine of a user
+# who does not use the component.
 foreach(component IN LISTS vbp_installed_components)
   install(
     TARGETS vbp_compiled_${component}

@@ -1,11 +1,11 @@
-# The targets beside vbp::vbp, made the same way in the build tree and by the installed package, since both
-# depend on the machine and the libraries at hand where they are used:
+# The targets besides vbp::vbp. They depend on the machine and the libraries that they are used with, so the build tree
+# and the installed package both define them through this file:
 #
-# vbp::native  vbp::vbp compiled for this machine's CPU (the plain target leaves the architecture to its user)
+# vbp::native  vbp::vbp compiled for this machine's CPU (with vbp::vbp, the user chooses the instruction set)
 # vbp::images  vbp::vbp with libjpeg and libpng, for vbp/io/decode.hpp and vbp/io/image_stream.hpp
-# vbp::onnx    vbp::vbp with ONNX's protobuf definition, for vbp/<family>/onnx.hpp
+# vbp::onnx    vbp::vbp with ONNX's protobuf definition, for vbp/models/<family>/onnx.hpp
 #
-# vbp_variant_scope may be GLOBAL; vbp_want_images and vbp_want_onnx are AUTO, ON or OFF.
+# vbp_variant_scope may be GLOBAL or empty; vbp_want_images and vbp_want_onnx are AUTO, ON or OFF.
 if(NOT TARGET vbp::native)
   add_library(vbp::native INTERFACE IMPORTED ${vbp_variant_scope})
   target_link_libraries(vbp::native INTERFACE vbp::vbp)
@@ -32,7 +32,7 @@ if(NOT TARGET vbp::images AND NOT vbp_want_images STREQUAL "OFF")
 endif()
 
 if(NOT TARGET vbp::onnx AND NOT vbp_want_onnx STREQUAL "OFF")
-  # Where the project at hand builds ONNX itself, the system's would be a second one.
+  # If the project builds ONNX itself, the system's ONNX would be a second copy.
   if(NOT TARGET onnx_proto)
     find_package(Protobuf QUIET ${vbp_variant_scope})
     if(Protobuf_FOUND)

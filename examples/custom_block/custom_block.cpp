@@ -6,7 +6,7 @@
 #include <numbers>
 #include <vector>
 
-#include <vbp/vbp.hpp>
+#include <vbp/prune.hpp>
 
 namespace {
 

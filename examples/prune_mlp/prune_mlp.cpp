@@ -3,7 +3,7 @@
 #include <iostream>
 #include <vector>
 
-#include <vbp/vbp.hpp>
+#include <vbp/prune.hpp>
 
 int main() {
   vbp::Random random(1);

@@ -1,4 +1,4 @@
-/// The kernels for the flags that the library is compiled with.
+/// The kernels for the instruction set of the flags that the library is compiled with.
 
 #include "src/kernels/table.hpp"
 

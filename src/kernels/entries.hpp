@@ -1,5 +1,5 @@
 #pragma once
-/// The entries of one instruction set, as the library has them: a table.
+/// The kernels of one instruction set in vbp::compiled: a reference to their table.
 
 #include "src/kernels/table.hpp"
 #include "vbp/kernels/entry.hpp"

@@ -1,4 +1,4 @@
-/// The public functions and classes of kernels/, for float and double.
+/// Explicit instantiations of the public functions and classes of kernels/, for float and double.
 
 #include "src/kernels/entries.hpp"
 #include "vbp/kernels/activation-inl.hpp"

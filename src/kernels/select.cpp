@@ -1,4 +1,4 @@
-/// Which instruction set's kernels the library uses.
+/// Chooses the instruction set whose kernels the library uses.
 
 #include <atomic>
 #include <cstdlib>

@@ -1,9 +1,10 @@
 #pragma once
-/// The kernels of one instruction set behind pointers, so that one program can carry several and choose.
+/// A table of function pointers to the kernels of one instruction set. One program can contain several tables
+/// and choose one at run time.
 ///
-/// Each table is filled in a translation unit of its own, compiled with that instruction set's flags. Such a
-/// unit includes kernel bodies and nothing else: of a function that several units compile under one name the
-/// linker keeps any one copy, perhaps one that the CPU cannot run.
+/// Each table is defined in its own translation unit, which is compiled with the flags of that instruction
+/// set. Such a unit must only include kernel bodies. If several units compile a function with the same name,
+/// the linker keeps any one copy, and the CPU might not be able to run that one.
 
 #include "vbp/kernels/detail/activation_backward.hpp"
 #include "vbp/kernels/detail/adamw.hpp"
@@ -24,7 +25,7 @@
 
 namespace vbp::simd {
 
-/// One entry of a table. Its type is the same for every instruction set.
+/// One entry of a table. It has the same type for every instruction set.
 template <class Kernel, class T>
 struct Slot {
   decltype(Kernel::template body<xsimd::default_arch, T>()) value;
@@ -43,7 +44,7 @@ struct TableOf : Slot<Kernels, T>... {
   }
 };
 
-/// A kernel joins the library by its entry's name in this list.
+/// All kernels of the library. To add a kernel, add its entry to this list.
 template <class T>
 using Table =
     TableOf<T, RegisterBytes, GemmColumns, PackPanels, PackPanelsTransposed, GemmTiles, GemmScratchElements,

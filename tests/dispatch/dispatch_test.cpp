@@ -1,4 +1,4 @@
-/// The kernels of every architecture that this program carries and this CPU has.
+/// Tests the kernels for every instruction set that this program contains and this CPU supports.
 
 #include <cmath>
 #include <limits>
@@ -14,7 +14,8 @@
 
 namespace {
 
-/// Runs check(name) with the kernels of each architecture in use, and leaves the best in use.
+/// Runs check() once with the kernels for each supported instruction set. Afterwards the best is in use
+/// again.
 template <class Check>
 void for_each_architecture(Check&& check) {
   for (const vbp::kernels::Architecture& architecture : vbp::kernels::architectures()) {
@@ -44,7 +45,8 @@ TEST_CASE("the chosen kernels are the ones in use") {
 }
 
 TEST_CASE("every architecture multiplies") {
-  // Rows and columns around the tiles of all architectures, and a depth of more than one slice.
+  // The rows and columns are near multiples of the tile sizes of all instruction sets. The largest depth
+  // needs more than one slice.
   for_each_architecture([] {
     for (const vbp::Index rows : {1, 13, 37}) {
       for (const vbp::Index columns : {1, 17, 70}) {
@@ -56,7 +58,7 @@ TEST_CASE("every architecture multiplies") {
           vbp::kernels::gemm<float>(a.data(), depth, rows, vbp::kernels::PackedWeight<float>(w), {}, c.data(),
                                     columns, workspace);
           const vbp::Matrix<double> expected = a.cast<double>() * w.cast<double>().transpose();
-          // Each sum of n products is off by at most n epsilon times the sum of their magnitudes.
+          // A sum of n products has an error of at most n epsilon times the sum of their magnitudes.
           const vbp::Matrix<double> magnitudes =
               a.cast<double>().cwiseAbs() * w.cast<double>().cwiseAbs().transpose();
           const double unit = static_cast<double>(depth) * std::numeric_limits<float>::epsilon();
@@ -77,7 +79,7 @@ TEST_CASE("every architecture gives the same logits") {
                               .classes = 10};
   const auto model = vbp_test::draw_vit<float>(config, 3);
   const vbp::Matrix<float> images = vbp_test::gaussian<float>(4, 3, config.image_elements());
-  // In double, with the kernels' own oracles: the standard library's exp and erfc.
+  // In double the kernels use the standard library's exp and erfc, so this is an independent result.
   vbp::kernels::select_architecture("");
   vbp::VitInference<double> exact(vbp::cast<double>(model), {.threads = 1});
   const vbp::Matrix<double> expected = exact(vbp::Matrix<double>(images.cast<double>()));
@@ -89,7 +91,7 @@ TEST_CASE("every architecture gives the same logits") {
 }
 
 TEST_CASE("every architecture attends within shifted windows") {
-  // Windows of 49 tokens, some of them padding, and heads that fill no vector of any architecture.
+  // Windows have 49 tokens, some of them padding. A head's width is no multiple of any vector width.
   const vbp::kernels::WindowLayout layout{.side = 10, .window = 7, .shift = 3};
   constexpr vbp::Index pixels = 100, heads = 2, head_dim = 19, dim = heads * head_dim;
   const vbp::Matrix<float> qkv = vbp_test::gaussian<float>(1, pixels, 3 * dim);

@@ -1,5 +1,5 @@
 #pragma once
-/// How far matrices of any type are from each other.
+/// The relative distance of two matrices of any scalar types.
 
 namespace vbp_test {
 

@@ -1,5 +1,5 @@
 #pragma once
-/// A folder for the files that a test writes.
+/// A temporary folder for the files that a test writes.
 
 #include <cstdlib>
 #include <filesystem>
@@ -19,7 +19,7 @@ inline std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// A new empty folder, removed with all that is in it at the end.
+/// A new empty folder. Its destructor removes it with all its contents.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

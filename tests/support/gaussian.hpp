@@ -1,5 +1,5 @@
 #pragma once
-/// Standard normal matrices.
+/// Matrices of standard normal random values.
 
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"

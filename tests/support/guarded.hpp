@@ -1,5 +1,5 @@
 #pragma once
-/// Matrices in the midst of guard values, for kernels that take pointers and strides.
+/// Matrices surrounded by guard values, for testing kernels that take pointers and strides.
 
 #include <algorithm>
 #include <bit>
@@ -16,10 +16,10 @@ namespace vbp_test {
 
 using vbp::Index;
 
-/// rows x columns values whose rows lie columns + gap elements apart, the first one `offset` elements behind
-/// a 64-byte boundary. Before, behind and between the rows lie NaNs of a pattern that no other matrix has (a
-/// NaN keeps its pattern through a kernel): who computes with one gets NaN, and intact() tells of
-/// overwriting.
+/// A matrix rows x columns whose row stride is columns + gap and whose first row is `offset` elements behind
+/// a 64-byte boundary. NaNs fill the memory before, between and behind the rows. Their bit pattern is
+/// different for each matrix and survives a kernel. So a kernel that computes with a guard returns NaN, and
+/// intact() detects a kernel that overwrites a guard.
 template <class T>
 class GuardedMatrix {
  public:
@@ -40,7 +40,7 @@ class GuardedMatrix {
   T& operator()(Index i, Index j) noexcept { return data()[i * stride_ + j]; }
   T operator()(Index i, Index j) const noexcept { return data()[i * stride_ + j]; }
 
-  /// Standard normal values from `random`.
+  /// Fills the matrix with standard normal values from `random`.
   void fill(vbp::Random& random) {
     for (Index i = 0; i < rows_; ++i) {
       for (Index j = 0; j < columns_; ++j) (*this)(i, j) = static_cast<T>(random.normal());
@@ -62,7 +62,7 @@ class GuardedMatrix {
     return result;
   }
 
-  /// Whether every value outside of the matrix is the guard that it was.
+  /// Whether every value outside the matrix is still the guard.
   bool intact() const {
     for (Index i = 0; i < buffer_.size(); ++i) {
       const Index place = i - begin_;
@@ -77,7 +77,7 @@ class GuardedMatrix {
   static constexpr Bits kQuietNan =
       sizeof(T) == 4 ? Bits{0x7fc00000} : static_cast<Bits>(0x7ff8000000000000U);
   static inline Bits made_ = 0;
-  // A whole number of cache lines, and wider than any vector.
+  // A whole number of cache lines, and more than any vector holds.
   static constexpr Index kMargin = 64;
 
   Index rows_, columns_, stride_, begin_;
@@ -85,7 +85,7 @@ class GuardedMatrix {
   vbp::AlignedBuffer<T> buffer_;
 };
 
-/// The scalar in which the expected value of a kernel on T is computed.
+/// The scalar type in which tests compute the expected value of a kernel on T.
 template <class T>
 using Oracle = std::conditional_t<std::is_same_v<T, float>, double, long double>;
 
@@ -93,7 +93,8 @@ using Oracle = std::conditional_t<std::is_same_v<T, float>, double, long double>
 template <class T>
 inline constexpr Oracle<T> kUnit = Oracle<T>(std::numeric_limits<T>::epsilon()) / 2;
 
-/// The largest of the errors in parts of their bounds: at most 1 where all bounds hold, infinite for a NaN.
+/// The largest error divided by its bound, over all values: at most 1 if all errors are within their bounds,
+/// infinite if there is a NaN.
 template <class T>
 class WorstError {
  public:

@@ -1,5 +1,5 @@
 #pragma once
-/// Golden pixels and raw values as the golden scripts write them.
+/// Reads images that the golden scripts wrote.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace vbp_test {
 
-/// A binary PPM of 8 bits without comments, as Pillow writes it.
+/// Reads a binary PPM of 8 bits without comments, which is what Pillow writes.
 inline vbp::io::Image read_ppm(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   INFO(path.string());

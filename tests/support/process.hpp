@@ -1,5 +1,6 @@
 #pragma once
-/// Programs run as a user runs them: what they print and return, on a terminal, within limits, interrupted.
+/// Runs programs as a user does, and reports what they print and return. They can run on a terminal, with
+/// limits, and be interrupted.
 
 #include <csignal>
 #include <cstdio>
@@ -19,7 +20,7 @@
 
 namespace vbp_test {
 
-/// What is left of a program. `code` is the exit code, or the negative number of the signal that killed it.
+/// The result of a program. `code` is its exit code, or the negative number of the signal that killed it.
 struct Outcome {
   int code = 0;
   std::string out;
@@ -28,12 +29,12 @@ struct Outcome {
 
 struct ProcessOptions {
   bool terminal = false;      ///< stderr is a terminal
-  const char* out = nullptr;  ///< stdout goes to this file, and Outcome::out stays empty
-  std::optional<rlim_t> file_bytes = std::nullopt;    ///< no file can grow beyond
-  std::optional<rlim_t> memory_bytes = std::nullopt;  ///< no more address space than this
+  const char* out = nullptr;  ///< stdout goes to this file, and Outcome::out remains empty
+  std::optional<rlim_t> file_bytes = std::nullopt;    ///< no file can grow larger than this
+  std::optional<rlim_t> memory_bytes = std::nullopt;  ///< the address space cannot grow larger than this
 };
 
-/// A program that runs beside the test, with nothing on its stdin. One that hangs is killed.
+/// A program that runs in parallel with the test, with an empty stdin. It is killed if it hangs.
 class Process {
  public:
   explicit Process(std::vector<std::string> command, const ProcessOptions& options = {})
@@ -52,7 +53,7 @@ class Process {
     child_ = ::fork();
     REQUIRE(child_ >= 0);
     if (child_ == 0) {
-      // Only what is safe between fork and exec.
+      // Between fork and exec, only async-signal-safe functions are allowed.
       ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
       ::dup2(options.out ? ::open(options.out, O_WRONLY) : ::fileno(out_.get()), STDOUT_FILENO);
       ::dup2(options.terminal ? screen : ::fileno(err_.get()), STDERR_FILENO);
@@ -75,7 +76,7 @@ class Process {
     if (terminal_ >= 0) ::close(terminal_);
   }
 
-  /// Waits until the terminal shows the text.
+  /// Waits until `text` has appeared on the terminal.
   void wait_for(const std::string& text) {
     while (shown_.find(text) == std::string::npos) {
       INFO(shown_);
@@ -85,7 +86,7 @@ class Process {
 
   void send(int signal) const { REQUIRE(::kill(child_, signal) == 0); }
 
-  /// Waits for the end.
+  /// Waits until the program ends, and returns its result.
   Outcome wait() {
     while (terminal_ >= 0 && read_terminal()) {
     }
@@ -96,7 +97,7 @@ class Process {
   }
 
  private:
-  // Far more than any test needs, and less than what the whole test may take.
+  // Far more than any test needs, and less than the time limit of a whole test.
   static constexpr unsigned kLongestSeconds = 600;
 
   using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
@@ -114,7 +115,7 @@ class Process {
     return text;
   }
 
-  /// False where the program has closed it.
+  /// Reads more text from the terminal. Returns false if the program has closed it.
   bool read_terminal() {
     char text[4096];
     const ssize_t count = ::read(terminal_, text, sizeof(text));

@@ -1,5 +1,5 @@
 #pragma once
-/// Where the shared real inputs (a trained ViT-S, photographs, reference outputs) are, if they are there.
+/// The folder of shared real inputs (a trained ViT-S, photographs, reference outputs), if it exists.
 
 #include <filesystem>
 #include <optional>
@@ -8,7 +8,7 @@
 
 namespace vbp_test {
 
-/// The folder named at configuration by VBP_SHARED_DIR, or nothing where it does not exist.
+/// The folder that VBP_SHARED_DIR named when CMake was run, or nothing if it does not exist.
 inline std::optional<std::filesystem::path> shared_dir() {
   const std::filesystem::path folder = VBP_SHARED_DIR;
   if (!std::filesystem::is_directory(folder)) return std::nullopt;
@@ -17,7 +17,7 @@ inline std::optional<std::filesystem::path> shared_dir() {
 
 }  // namespace vbp_test
 
-/// Leaves the test case with a clear message where the shared inputs are absent.
+/// Sets `name` to the folder. If there is none, warns and returns from the test case.
 #define VBP_REQUIRE_SHARED(name)                                   \
   const auto name##_found = vbp_test::shared_dir();                \
   if (!name##_found) {                                             \

@@ -1,5 +1,5 @@
 #pragma once
-/// Checkpoints that a test alters before it writes them.
+/// Checkpoints that a test changes before it writes them.
 
 #include <filesystem>
 #include <map>
@@ -19,7 +19,7 @@ struct Tensor {
   std::vector<float> values;
 };
 
-/// A safetensors file in memory, to be altered and written.
+/// The contents of a safetensors file in memory, to be changed and written.
 struct TensorFile {
   std::map<std::string, Tensor> tensors;
   vbp::io::Metadata metadata;

@@ -1,5 +1,5 @@
 #pragma once
-/// Memory for kernels: aligned to a cache line, which is also the widest vector.
+/// Memory for kernels, aligned to 64 bytes: a cache line, and also the widest vector register.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,12 +19,13 @@ class AlignedBuffer {
   static constexpr std::size_t kAlignment = 64;
 
   AlignedBuffer() = default;
-  /// Aligned by hand in a little more memory: glibc before 2.38 does not use again what an aligned
-  /// allocation of the same size has given back, so that a buffer made anew for each batch fills the memory.
+  /// The alignment is done by hand inside a slightly larger allocation. glibc before 2.38 does not reuse a
+  /// freed block for the next aligned allocation of the same size, so a buffer that is allocated anew for
+  /// each batch would fill the memory.
   explicit AlignedBuffer(Index size)
       : storage_(new std::byte[static_cast<std::size_t>(size) * sizeof(T) + kAlignment - 1]), size_(size) {}
 
-  /// Makes room for at least `size` values; what was there is lost if it has to grow.
+  /// Grows to at least `size` values; growing discards the old contents.
   void reserve(Index size) {
     if (size > size_) *this = AlignedBuffer(size);
   }

@@ -1,5 +1,6 @@
 #pragma once
-/// What a network block must offer to be pruned. Small concepts, so that a diagnostic names what is missing.
+/// The members that a network block needs before vbp can prune it. Each concept checks one member, so that
+/// the compiler's message names the missing one.
 
 #include <concepts>
 #include <utility>
@@ -39,20 +40,20 @@ concept HasFc2Bias = requires(const B& b) {
   { b.fc2_bias() } -> std::convertible_to<VectorView<typename B::Scalar>>;
 };
 
-/// b.set_weights(W1, b1, W2, b2) replaces all four; the hidden width may shrink.
+/// b.set_weights(W1, b1, W2, b2) replaces all four; the new hidden width may be smaller than the old one.
 template <class B>
 concept HasSetWeights = requires(B& b, Matrix<typename B::Scalar> w, Vector<typename B::Scalar> v) {
   b.set_weights(std::move(w), std::move(v), std::move(w), std::move(v));
 };
 
-/// A block y = W2 GELU(W1 x + b1) + b2 in PyTorch's layout. It inherits from nothing and may keep its
-/// weights in any storage that Eigen can see: an Eigen::Map over a buffer is enough.
+/// A block y = W2 GELU(W1 x + b1) + b2 in PyTorch's layout. The type needs no base class. It may keep its
+/// weights in any storage that Eigen can read, for example an Eigen::Map over a buffer.
 template <class B>
 concept LinearGeluLinear =
     HasScalar<B> && HasFc1Weight<B> && HasFc1Bias<B> && HasFc2Weight<B> && HasFc2Bias<B> && HasSetWeights<B>;
 
-/// Stops the compilation with one sentence for each member that B lacks; returns true, so that a
-/// static_assert in the user's own header can call it.
+/// Stops the compilation with one error message for each member that B lacks. Returns true, so that users can
+/// call it in a static_assert in their own headers.
 template <class B>
 consteval bool require_linear_gelu_linear() {
   static_assert(HasScalar<B>, "vbp: the block needs a member type Scalar that is float or double");

@@ -1,25 +1,25 @@
 #pragma once
-/// How vbp is compiled: as headers alone, or against the library vbp::compiled.
+/// The two ways to compile vbp: header-only, or linked against the library vbp::compiled.
 ///
-/// The CMake target vbp::compiled defines VBP_COMPILED; nothing else should. Three macros of vbp exist, and
-/// these are all: VBP_COMPILED, VBP_FUNCTION and VBP_ABI.
+/// The CMake target vbp::compiled defines VBP_COMPILED; users should not define it themselves. vbp has only
+/// three macros: VBP_COMPILED, VBP_FUNCTION and VBP_ABI.
 
 #include <Eigen/Core>
 
-/// Stands before every function of a header X.hpp that is no template and whose body is in X-inl.hpp. Without
-/// VBP_COMPILED it makes the function a template, so that its body is compiled only in a unit that calls it;
-/// with VBP_COMPILED it is nothing, and src/ holds the one compiled body.
+/// Precedes every non-template function that X.hpp declares and X-inl.hpp defines. Without VBP_COMPILED, it
+/// turns the function into a template, so that only translation units that call the function compile its
+/// body. With VBP_COMPILED, it expands to nothing, and src/ compiles the body once.
 #if defined(VBP_COMPILED)
 #define VBP_FUNCTION
 #else
 #define VBP_FUNCTION template <class...>
 #endif
 
-/// The inline namespace that all of vbp but its errors is in. Its name says what must agree between
-/// translation units that exchange objects: the mode, in header-only mode the instruction set that kernels
-/// and packed weights are made for, and the alignment that Eigen allocates with. Units that differ work side
-/// by side; passing an object from one to the other fails to link, and the missing symbol names the
-/// difference.
+/// The inline namespace of everything in vbp except the errors. Translation units that exchange objects must
+/// agree on three things, and its name states them: the mode; in header-only mode the instruction set, which
+/// kernels and packed weights depend on; and Eigen's allocation alignment. Units that differ can be linked
+/// into one program. Passing an object between such units fails to link, and the name of the missing symbol
+/// shows the difference.
 #define VBP_PASTE(mode, alignment) mode##alignment
 #define VBP_EXPAND(mode, alignment) VBP_PASTE(mode, alignment)
 #if defined(VBP_COMPILED)

@@ -1,5 +1,5 @@
 #pragma once
-/// Open files of the system (POSIX), and its errors as ours.
+/// POSIX file descriptors, and system errors turned into FileError.
 
 #include <filesystem>
 #include <string>
@@ -28,7 +28,7 @@ class Descriptor {
   int get() const noexcept { return value_; }
   bool is_open() const noexcept { return value_ >= 0; }
 
-  /// Returns false, with errno set, if the file system reports a late error.
+  /// Returns false and sets errno if the file system reports an error at closing.
   bool close() noexcept { return value_ < 0 || ::close(std::exchange(value_, -1)) == 0; }
 
  private:

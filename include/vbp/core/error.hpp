@@ -7,7 +7,7 @@
 
 namespace vbp {
 
-/// Base of everything that vbp throws.
+/// Base class of every exception that vbp throws itself.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -25,7 +25,7 @@ class ValueError : public Error {
   using Error::Error;
 };
 
-/// A file that cannot be read, written or understood; the message starts with its path.
+/// A file that cannot be read, written or parsed; the message starts with its path.
 class FileError : public Error {
  public:
   FileError(const std::string& path, const std::string& reason) : Error(path + ": " + reason), path_(path) {}
@@ -36,15 +36,16 @@ class FileError : public Error {
   std::string path_;
 };
 
-/// Work was stopped because its Context was cancelled. What it was about to change is not to be used.
+/// The work stopped because its Context was cancelled. Objects that it was modifying must not be used
+/// afterwards.
 class Cancelled : public Error {
  public:
   Cancelled() : Error("cancelled") {}
   using Error::Error;
 };
 
-/// Runs `work` and returns what it returns. A ShapeError or ValueError that it throws keeps its kind and gets
-/// "context: " in front of its message.
+/// Calls `work` and returns its result. If it throws a ShapeError or ValueError, throws the same kind of
+/// error with "context: " in front of the message.
 template <class Work>
 decltype(auto) with_context(const std::string& context, Work&& work) {
   try {
@@ -56,7 +57,8 @@ decltype(auto) with_context(const std::string& context, Work&& work) {
   }
 }
 
-/// The same for work on the content of a file: a ShapeError or ValueError becomes the FileError of `path`.
+/// Like with_context, for work on the contents of a file: turns a ShapeError or ValueError into a FileError
+/// for `path`.
 template <class Work>
 decltype(auto) with_file(const std::string& path, Work&& work) {
   try {

@@ -5,7 +5,7 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// y = x weight^T + bias; weight is [out, in], bias is [out] or empty for none.
+/// y = x weight^T + bias; weight is [out, in], bias is [out], or empty if the layer has none.
 template <class T>
 struct Linear {
   Matrix<T> weight;

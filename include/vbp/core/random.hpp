@@ -1,5 +1,5 @@
 #pragma once
-/// Seeded random numbers that are the same on every platform (the standard's distributions are not).
+/// Seeded random numbers that are the same on every platform. The standard library's distributions are not.
 
 #include <cmath>
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): 64 bits of state, passes BigCrush, and any seed is a
-/// good seed. Models std::uniform_random_bit_generator.
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). It has 64 bits of state, passes BigCrush and accepts any
+/// seed. Models std::uniform_random_bit_generator.
 class Random {
  public:
   using result_type = std::uint64_t;
@@ -30,11 +30,11 @@ class Random {
     return z ^ (z >> 31);
   }
 
-  /// Uniform in [0, 1), from the upper 53 bits.
+  /// Uniform in [0, 1), from the upper 53 bits of a draw.
   double uniform() noexcept { return static_cast<double>((*this)() >> 11) * 0x1p-53; }
 
-  /// Uniform integer in [0, bound), bound > 0; unbiased, since draws from the incomplete last interval
-  /// are rejected.
+  /// Uniform integer in [0, bound), bound > 0. It is unbiased: draws from the incomplete last interval are
+  /// rejected.
   std::uint64_t below(std::uint64_t bound) noexcept {
     const std::uint64_t incomplete = (max() % bound + 1) % bound;
     std::uint64_t draw = (*this)();
@@ -42,13 +42,13 @@ class Random {
     return draw % bound;
   }
 
-  /// Standard normal by Box-Muller.
+  /// Standard normal, by the Box-Muller transform.
   double normal() noexcept {
     const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
     return radius * std::cos(2.0 * std::numbers::pi * uniform());
   }
 
-  /// Fisher-Yates.
+  /// Shuffles in place by Fisher-Yates.
   template <class T>
   void shuffle(std::vector<T>& values) noexcept {
     for (std::size_t i = values.size(); i > 1; --i) {
@@ -60,8 +60,8 @@ class Random {
   std::uint64_t state_;
 };
 
-/// The seed of the stream of random numbers that belongs to (a, b) under `seed`, for example to an image in
-/// an epoch: streams need not be drawn in order, so threads can share the work.
+/// The seed of the random stream of the pair (a, b) under `seed`, for example of an image in an epoch. The
+/// streams can be drawn in any order, so threads can share the work.
 inline std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t a, std::uint64_t b = 0) noexcept {
   const std::uint64_t first = Random(seed)() ^ a;
   return Random(Random(first)() ^ b)();

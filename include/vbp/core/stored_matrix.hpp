@@ -1,5 +1,5 @@
 #pragma once
-/// Matrices that may be larger than memory (POSIX).
+/// Matrices that may be larger than main memory (POSIX only).
 
 #include <algorithm>
 #include <cerrno>
@@ -22,9 +22,9 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// A row-major matrix [rows, cols], zero at first, in memory or in a file without a name, whose pages the
-/// system keeps in memory while there is room and takes out of it where there is none. The file is gone with
-/// the object, and with the process, however that ends.
+/// A row-major matrix [rows, cols] of zeros, in memory or in an unlinked temporary file. The file is mapped
+/// into memory, so the system can write its pages out when memory runs short. The system deletes the file
+/// when the object is destroyed or the process ends, even after a crash.
 template <class T>
 class StoredMatrix {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -32,12 +32,14 @@ class StoredMatrix {
  public:
   StoredMatrix() = default;
 
-  /// In memory if `folder` is empty, else in a file there. Throws FileError, naming the folder, if it cannot
-  /// be written to or has no room for all rows, std::bad_alloc if memory has none.
+  /// Allocates memory if `folder` is empty, and otherwise creates a file there. Throws ShapeError if the size
+  /// is negative or overflows Index. Throws FileError with the folder's path if the folder cannot be written
+  /// to or has too little space for all rows. Throws std::bad_alloc if memory cannot be allocated.
   StoredMatrix(Index rows, Index cols, std::filesystem::path folder = {})
       : folder_(std::move(folder)), rows_(rows), cols_(cols) {
     if (rows < 0 || cols < 0 || (cols > 0 && rows > std::numeric_limits<Index>::max() / cols / kBytes)) {
-      throw ShapeError("a matrix of [" + std::to_string(rows) + ", " + std::to_string(cols) + "] is none");
+      throw ShapeError("a matrix cannot have the shape [" + std::to_string(rows) + ", " +
+                       std::to_string(cols) + "]");
     }
     mapped_ = static_cast<std::size_t>(size() * kBytes);
     if (mapped_ == 0) return;
@@ -60,20 +62,20 @@ class StoredMatrix {
     if (data_ != nullptr) ::munmap(data_, mapped_);
   }
 
-  /// The same rows, stored in the same way.
+  /// A copy of the contents, stored in the same place (memory or folder).
   StoredMatrix copy() const {
     StoredMatrix result(rows_, cols_, folder_);
     result.middleRows(0, rows_) = middleRows(0, rows_);
     return result;
   }
 
-  /// Drops the rows from `rows` on.
+  /// Keeps only the first `rows` rows.
   void truncate(Index rows) noexcept { rows_ = std::min(rows_, rows); }
 
   Index rows() const noexcept { return rows_; }
   Index cols() const noexcept { return cols_; }
   Index size() const noexcept { return rows_ * cols_; }
-  /// Where its file is; empty for memory.
+  /// The folder of the file; empty if the matrix is in memory.
   const std::filesystem::path& folder() const noexcept { return folder_; }
 
   Eigen::Map<Matrix<T>> middleRows(Index first, Index count) {
@@ -88,8 +90,8 @@ class StoredMatrix {
  private:
   static constexpr Index kBytes = static_cast<Index>(sizeof(T));
 
-  /// An open file of which all bytes are there: a page that the disk has no room for would end the process
-  /// when it is written.
+  /// Creates an unlinked file and reserves all its bytes. Without the reservation, writing to a mapped page
+  /// on a full disk would kill the process.
   detail::Descriptor create() const {
     std::string name = (folder_ / ".vbp-XXXXXX").string();
     detail::Descriptor file(::mkostemp(name.data(), O_CLOEXEC));

@@ -1,5 +1,6 @@
 #pragma once
-/// A fork-join thread pool: loops of independent pieces, no allocation a loop, idle workers asleep.
+/// A fork-join thread pool for loops of independent iterations. Loops allocate nothing, and idle workers
+/// sleep.
 
 #include <algorithm>
 #include <atomic>
@@ -19,13 +20,14 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Runs loops on a fixed number of threads, the calling one included. One loop at a time has all threads: a
-/// loop that is started meanwhile, by another thread or by a body, runs on the thread that started it. What a
-/// body computes for index i must not depend on the thread, so results are the same for any size.
+/// Runs loops on a fixed number of threads, including the calling one. Only one loop at a time uses all
+/// threads. A loop that starts meanwhile, on another thread or inside a loop body, runs on the thread that
+/// started it. The result of body(i) must not depend on the thread, so that results are the same for any pool
+/// size.
 class ThreadPool {
  public:
-  /// A pool of `threads` in all; 0 asks for one a hardware thread. Throws std::system_error if the system
-  /// does not start so many.
+  /// Creates a pool of `threads` threads, including the calling one; 0 means one per hardware thread. Throws
+  /// std::system_error if the system cannot start that many.
   explicit ThreadPool(int threads = 0) : shares_(number_of(threads)) {
     workers_.reserve(shares_.size() - 1);
     try {
@@ -44,10 +46,10 @@ class ThreadPool {
   int size() const noexcept { return static_cast<int>(shares_.size()); }
 
   /// Calls body(i), or body(i, worker) with worker in [0, size()), once for every i in [0, count), in any
-  /// order, and returns when all have ended. Each worker begins with a share of consecutive i, the same in
-  /// every loop of that count, so neighbours in i should be neighbours in memory. A worker's calls never
-  /// overlap, so scratch may belong to it. If bodies throw, the exception of the lowest such index that was
-  /// run is rethrown.
+  /// order. Returns when all calls have ended. Each worker starts with a fixed range of consecutive i, which
+  /// depends only on `count`, so consecutive i should work on neighbouring memory. Calls with the same
+  /// `worker` never overlap, so scratch memory can be allocated per worker. If bodies throw, rethrows the
+  /// exception of the lowest index that threw.
   template <class Body>
   void parallel_for(Index count, Body&& body) {
     if (count <= 0) return;
@@ -76,11 +78,11 @@ class ThreadPool {
   }
 
  private:
-  // About 50 microseconds of spinning: longer than the gap between two loops of a forward pass, and
+  // About 50 microseconds of spinning. This is longer than the gap between two loops of a forward pass, and
   // short enough that an idle pool costs nothing.
   static constexpr int kSpins = 2000;
 
-  /// A worker's part of a loop, on a cache line of its own.
+  /// The range of one worker, on its own cache line so that workers do not slow each other down.
   struct alignas(64) Share {
     std::atomic<Index> next{0};
     Index end = 0;
@@ -115,8 +117,8 @@ class ThreadPool {
 #endif
   }
 
-  /// A worker's own share first, so that what it left in its caches in one loop is there in the next; then
-  /// what is left of the others'.
+  /// Runs the worker's own range first, because its data from the previous loop may still be in the worker's
+  /// cache. Then runs what is left of the other workers' ranges.
   void work(int worker) noexcept {
     for (int other = 0; other < size(); ++other) {
       Share& share = shares_[static_cast<std::size_t>((worker + other) % size())];
@@ -163,7 +165,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> stop_{false};
-  std::atomic<bool> in_use_{false};  ///< by a loop of several threads
+  std::atomic<bool> in_use_{false};  ///< by a loop on several threads
   std::atomic<int> busy_{0};
   std::vector<Share> shares_;
   void* body_ = nullptr;

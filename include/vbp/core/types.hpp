@@ -1,5 +1,5 @@
 #pragma once
-/// Eigen aliases used at every public border: matrices are row-major, as in PyTorch.
+/// Eigen aliases used in every public interface. Matrices are row-major, as in PyTorch.
 
 #include <concepts>
 
@@ -19,12 +19,12 @@ using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>
 template <class T>
 using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
-/// Read-only view of a row-major matrix whose rows may lie further apart than their length.
-/// Binding it to anything else (column-major, an expression) makes a temporary copy.
+/// Read-only view of a row-major matrix whose row stride may exceed its number of columns. Binding it to
+/// anything else (a column-major matrix, an expression) makes a temporary copy.
 template <class T>
 using MatrixView = Eigen::Ref<const Matrix<T>, 0, Eigen::OuterStride<>>;
 
-/// The same for results, which are written into the caller's memory: never a copy.
+/// Writable view of a row-major matrix. It always refers to the caller's memory and never makes a copy.
 template <class T>
 using MutableMatrixView = Eigen::Ref<Matrix<T>, 0, Eigen::OuterStride<>>;
 

@@ -1,16 +1,17 @@
 #pragma once
-/// The backward pass of GELU in its two forms.
+/// The backward pass of GELU, exact and as tanh approximation.
 
 #include "vbp/core/types.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// From the activation's input x: hidden[i] = GELU(x[i]), which then need not have been kept, and
-/// gradient[i] *= GELU'(x[i]), GELU'(x) = Phi(x) + x phi(x). hidden may be x.
+/// Sets hidden[i] = GELU(x[i]) and gradient[i] *= GELU'(x[i]), where GELU'(x) = Phi(x) + x phi(x). It
+/// recomputes the activation from its input x, so the forward pass need not store it. `hidden` may be the
+/// same memory as `x`.
 template <class T>
 void gelu_backward(const T* x, Index size, T* hidden, T* gradient) noexcept;
 
-/// The same for the tanh approximation of GELU.
+/// Like gelu_backward(), for the tanh approximation of GELU.
 template <class T>
 void gelu_tanh_backward(const T* x, Index size, T* hidden, T* gradient) noexcept;
 

@@ -6,12 +6,13 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// See simd::AdamWStep for its members.
+/// The scalars of one step; simd::AdamWStep documents its members.
 template <class T>
 using AdamWStep = simd::AdamWStep<T>;
 
-/// With g = gradient_scale * gradient: first and second, the running means of g and g^2, are advanced, and
-/// values = decay_factor values - step_size first / (second_correction sqrt(second) + epsilon).
+/// Updates one parameter of `size` values. With g = gradient_scale * gradient, it updates `first` and
+/// `second`, the running means of g and g^2, and then sets values = decay_factor values - step_size first /
+/// (second_correction sqrt(second) + epsilon).
 template <class T>
 void adamw_update(const T* gradient, Index size, const AdamWStep<T>& step, T* first, T* second,
                   T* values) noexcept;

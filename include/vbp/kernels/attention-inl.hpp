@@ -23,8 +23,9 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
                                                .out = out,
                                                .out_stride = out_stride};
   const Index blocks = images * heads * entry<simd::AttentionBlocks, T>()(tokens);
-  // Equal runs of blocks, so that three heads keep two threads busy; but long ones, since a run that begins
-  // inside a head packs its keys and values anew.
+  // Equal runs of blocks keep all threads busy even if the heads cannot be divided evenly, for example three
+  // heads over two threads. The runs should still be long: a run that starts in the middle of a head packs
+  // the head's keys and values again.
   const Index threads = workspace.pool().size();
   const Index tasks = std::min(threads * std::clamp<Index>(images * heads / (2 * threads), 1, 4), blocks);
   workspace.pool().parallel_for(tasks, [&](Index task, int worker) {

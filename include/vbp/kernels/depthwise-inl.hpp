@@ -10,8 +10,9 @@ namespace vbp::inline VBP_ABI::kernels {
 template <class T>
 void depthwise_7x7(const T* x, Index x_stride, Index images, Index height, Index width, Index channels,
                    const T* weight, const T* bias, T* out, Index out_stride, Workspace<T>& workspace) {
-  // A band of rows reads six rows beside its own; a group of channels copies its kernels first. Both small
-  // enough that the last, smallest maps of one image are still several tasks.
+  // A task computes a band of rows for a group of channels. A band also reads six rows outside itself, and a
+  // group first copies its kernels, so both should be large. They are still small enough that the smallest
+  // feature map of one image gives several tasks.
   constexpr Index rows_together = 7;
   constexpr Index channels_together = 128;
   const Index bands = (height + rows_together - 1) / rows_together;

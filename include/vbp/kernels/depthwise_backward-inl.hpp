@@ -23,7 +23,7 @@ template <class T>
 void depthwise_7x7_weight_gradient(const T* x, const T* gradient, Index images, Index height, Index width,
                                    Index channels, T* weight_gradient, T* bias_gradient, T* partial,
                                    Workspace<T>& workspace) {
-  // Two cache lines of a pixel, which the prefetcher takes together.
+  // Two cache lines per pixel: the prefetcher loads lines in pairs.
   constexpr Index channels_together = 128 / static_cast<Index>(sizeof(T));
   const Index groups = (channels + channels_together - 1) / channels_together;
   const Index together = detail::depthwise_images_together(height * width);

@@ -11,8 +11,9 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Images that one task takes, at least so many pixels together that the sums of a task, 50 a channel, are
-// little beside what it reads. They are joined in order, so their rounding depends on this and on no thread.
+// Number of images that one task processes: one, or more if they have at most 1024 pixels together. A task
+// then reads much more than its sums occupy, which are 50 per channel. The sums of the tasks are added in
+// order, so the rounding depends on this number and not on the number of threads.
 inline Index depthwise_images_together(Index pixels) noexcept {
   return std::max<Index>(1, 1024 / pixels);
 }
@@ -24,21 +25,23 @@ inline Index depthwise_chunks(Index images, Index pixels) noexcept {
 
 }  // namespace detail
 
-/// Elements of `partial` that depthwise_7x7_weight_gradient needs.
+/// Number of elements of `partial` that depthwise_7x7_weight_gradient() needs.
 inline Index depthwise_7x7_weight_gradient_elements(Index images, Index height, Index width,
                                                     Index channels) noexcept {
   return detail::depthwise_chunks(images, height * width) * 50 * channels;
 }
 
-/// For out = depthwise_7x7(x) and the gradient of a loss by out, both [images * height * width, channels]:
-/// the gradient by x, [images * height * width, channels], which is the same convolution with the kernels
-/// turned by 180 degrees and without bias. `turned` is room for these, [7 * 7, channels].
+/// Computes the gradient of a loss with respect to x, where out = depthwise_7x7(x). `gradient` is the
+/// gradient with respect to out; it and input_gradient are [images * height * width, channels]. The
+/// computation is the same convolution, without bias and with all kernels rotated by 180 degrees. `turned` is
+/// scratch memory for the rotated kernels, [7 * 7, channels].
 template <class T>
 void depthwise_7x7_input_gradient(const T* gradient, Index images, Index height, Index width, Index channels,
                                   const T* weight, T* turned, T* input_gradient, Workspace<T>& workspace);
 
-/// For the same: sets the gradients by weight [7 * 7, channels] and bias [channels]. `partial` is scratch.
-/// The result does not depend on the number of threads.
+/// Computes the gradients with respect to weight [7 * 7, channels] and bias [channels], where out =
+/// depthwise_7x7(x) and `gradient` is the gradient with respect to out. `partial` is scratch memory. The
+/// result does not depend on the number of threads.
 template <class T>
 void depthwise_7x7_weight_gradient(const T* x, const T* gradient, Index images, Index height, Index width,
                                    Index channels, T* weight_gradient, T* bias_gradient, T* partial,

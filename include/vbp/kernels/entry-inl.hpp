@@ -13,7 +13,7 @@ namespace vbp::inline VBP_ABI::kernels {
 
 #if !defined(VBP_COMPILED)
 
-/// The entries of the compiler's own instruction set.
+/// In header-only mode, the kernels for the instruction set that the compiler targets.
 template <class T>
 class Entries {
  public:
@@ -52,7 +52,7 @@ VBP_FUNCTION void select_architecture_by_environment() {
 
 #endif
 
-/// A kernel of those in use.
+/// The function (or the constant) of `Kernel` for the instruction set in use.
 template <class Kernel, class T>
 auto entry() noexcept {
   return entries<T>().template get<Kernel>();

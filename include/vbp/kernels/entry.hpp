@@ -1,10 +1,11 @@
 #pragma once
-/// Which body of a kernel runs.
+/// Chooses the instruction set of the kernels.
 ///
-/// A kernel is written once, as a template over the instruction set (kernels/detail/). Its entry, a struct
-/// beside it, names that body: simd::Gelu::body<Arch, T>(). Header-only, entry<simd::Gelu, T>() is the body
-/// for the compiler's own instruction set, known at compile time, so that a program compiles only the kernels
-/// it calls. In vbp::compiled it is read from the table of the instruction set that was chosen for this CPU.
+/// Each kernel is written once, as a template over the instruction set, in kernels/detail/. Its entry, a
+/// struct next to it, returns the instantiation: simd::Gelu::body<Arch, T>(). In header-only mode,
+/// entry<simd::Gelu, T>() is the instantiation for the instruction set that the compiler targets. It is known
+/// at compile time, so a program compiles only the kernels that it calls. In vbp::compiled, entry() reads it
+/// from a table for the instruction set that was chosen at run time for this CPU.
 
 #include <string>
 #include <vector>
@@ -14,34 +15,34 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// The entries of one instruction set: what packed data remembers of the kernels that packed it.
+/// The kernels of one instruction set. Packed data keeps a reference to the kernels that packed it.
 template <class T>
 class Entries;
 
-/// Those in use.
+/// The kernels in use.
 template <class T>
 const Entries<T>& entries() noexcept;
 
-/// An instruction set that kernels are there for.
+/// An instruction set that this program has kernels for.
 struct Architecture {
   std::string name;        ///< "avx512", "avx2", ...
-  Index register_bytes;    ///< of a vector register
-  bool supported = false;  ///< by this CPU and its operating system
+  Index register_bytes;    ///< bytes of a vector register
+  bool supported = false;  ///< whether this CPU and its operating system support it
 };
 
-/// What this program has kernels for, the best first. Header-only that is the compiler's instruction set
-/// alone.
+/// All instruction sets that this program has kernels for, the best first. In header-only mode, this is only
+/// the one that the compiler targets.
 VBP_FUNCTION std::vector<Architecture> architectures();
 
-/// The one in use: the best that the CPU supports, until select_architecture() says otherwise.
+/// The instruction set in use: the best that the CPU supports, unless select_architecture() has set another.
 VBP_FUNCTION Architecture architecture();
 
-/// Uses the kernels of this name from now on, or the best that the CPU supports if it is empty. Call it
-/// before the first kernel runs: packed weights are read by the kernels that packed them. Throws ValueError
-/// if the program lacks them or the CPU does.
+/// Uses the kernels of the instruction set `name` from now on; an empty name means the best that the CPU
+/// supports. Call it before the first kernel runs, because packed weights can only be read by the kernels
+/// that packed them. Throws ValueError if the program has no such kernels or the CPU does not support them.
 VBP_FUNCTION void select_architecture(const std::string& name);
 
-/// The same with the name that the environment variable VBP_ARCH holds.
+/// Calls select_architecture() with the value of the environment variable VBP_ARCH.
 VBP_FUNCTION void select_architecture_by_environment();
 
 }  // namespace vbp::inline VBP_ABI::kernels

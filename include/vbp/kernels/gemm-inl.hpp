@@ -17,10 +17,16 @@ PackedWeight<T>::PackedWeight(const MatrixView<T>& weight) {
 }
 
 template <class T>
+Index PackedWeight<T>::panels() const noexcept {
+  const Index columns = entries_->template get<simd::GemmColumns>();
+  return (out_ + columns - 1) / columns;
+}
+
+template <class T>
 void PackedWeight<T>::assign(const MatrixView<T>& weight, ThreadPool& pool) {
   reshape(weight.rows(), weight.cols());
   const Index columns = entries_->template get<simd::GemmColumns>();
-  pool.parallel_for((out_ + columns - 1) / columns, [&](Index panel) {
+  pool.parallel_for(panels(), [&](Index panel) {
     const Index first = panel * columns;
     entries_->template get<simd::PackPanels>()(weight.data() + first * weight.outerStride(),
                                                std::min(columns, out_ - first), in_, weight.outerStride(),
@@ -32,7 +38,7 @@ template <class T>
 void PackedWeight<T>::assign_transposed(const MatrixView<T>& transposed, ThreadPool& pool) {
   reshape(transposed.cols(), transposed.rows());
   const Index columns = entries_->template get<simd::GemmColumns>();
-  pool.parallel_for((out_ + columns - 1) / columns, [&](Index panel) {
+  pool.parallel_for(panels(), [&](Index panel) {
     const Index first = panel * columns;
     entries_->template get<simd::PackPanelsTransposed>()(
         transposed.data() + first, std::min(columns, out_ - first), in_, transposed.outerStride(),
@@ -75,8 +81,8 @@ void gemm(const T* a, Index a_stride, Index rows, const PackedWeight<T>& weight,
   const Entries<T>& entries = weight.entries();
   workspace.reserve(entries.template get<simd::GemmScratchElements>()(rows, weight.in()));
   const Index tiles = entries.template get<simd::GemmTiles>()(rows, weight.out(), weight.in());
-  // Equal runs of tiles: short, so that a thread that is held up leaves the others little to wait for, but a
-  // million multiply-adds or so, long beside the cost of handing one out.
+  // Equal runs of tiles. They are short, so that the other threads do not wait long for a delayed thread.
+  // They still have about a million multiply-adds each, which takes much longer than starting a task.
   const Index threads = workspace.pool().size();
   const Index work = rows * weight.out() * weight.in() / 1'000'000;
   const Index tasks = threads == 1 ? 1 : std::min(std::clamp(work, threads, 64 * threads), tiles);

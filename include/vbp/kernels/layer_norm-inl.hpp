@@ -12,7 +12,7 @@ namespace vbp::inline VBP_ABI::kernels {
 template <class T>
 void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* weight, const T* bias,
                 T epsilon, T* out, Index out_stride, Workspace<T>& workspace) {
-  // About 64 KiB a task: long beside the cost of handing it out.
+  // A task processes about 64 KiB, which takes much longer than starting the task.
   const Index block = std::max<Index>(1, 16384 / columns);
   workspace.pool().parallel_for((rows + block - 1) / block, [&](Index task) {
     const Index first = task * block;

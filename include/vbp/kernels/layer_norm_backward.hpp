@@ -8,8 +8,8 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Rows that one task takes. Sums over the rows are joined task by task in order, so their rounding depends
-// on this constant and on nothing else.
+// Number of rows that one task processes. The tasks' sums over rows are added in order, so their rounding
+// depends only on this constant.
 inline constexpr Index kNormRows = 64;
 
 inline Index norm_blocks(Index rows) noexcept {
@@ -18,14 +18,15 @@ inline Index norm_blocks(Index rows) noexcept {
 
 }  // namespace detail
 
-/// Elements of `partial` that layer_norm_backward needs.
+/// Number of elements of `partial` that layer_norm_backward() needs.
 inline Index layer_norm_backward_elements(Index rows, Index columns) noexcept {
   return detail::norm_blocks(rows) * 2 * columns;
 }
 
-/// For y = layer_norm(x) and the gradient of a loss by y [rows, columns]: adds the gradient by x to
-/// input_gradient and sets those by weight and bias. The statistics of x are computed anew. `partial` is
-/// scratch. The result does not depend on the number of threads.
+/// Computes the gradients of a loss, where y = layer_norm(x) and `gradient` [rows, columns] is the gradient
+/// with respect to y. Adds the gradient with respect to x to input_gradient. Sets the gradients with respect
+/// to weight and bias, [columns]. Recomputes mean and variance of x. `partial` is scratch memory. The result
+/// does not depend on the number of threads.
 template <class T>
 void layer_norm_backward(const T* x, const T* gradient, Index rows, Index columns, const T* weight, T epsilon,
                          T* input_gradient, T* weight_gradient, T* bias_gradient, T* partial,

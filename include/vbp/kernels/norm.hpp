@@ -5,7 +5,7 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// The sum of squares in double precision, whatever T is.
+/// The sum of squares, computed in double precision for any T.
 template <class T>
 double square_sum(const T* values, Index size) noexcept;
 

@@ -15,7 +15,7 @@ double multiply_add_rate(ThreadPool& pool) {
   using Clock = std::chrono::steady_clock;
   constexpr Index rounds = 100000;
   std::atomic<double> rate{0.0};
-  // Each thread times itself: how long the pool takes to wake it is none of the arithmetic's business.
+  // Each thread measures its own time, so that the time to wake the threads does not count.
   pool.parallel_for(pool.size(), [&](Index) {
     T values[3] = {T(0.5), T(0.25), T(0)};
     const Clock::time_point begin = Clock::now();

@@ -1,14 +1,14 @@
 #pragma once
-/// What the arithmetic units of the threads can do at most: the yardstick of the benchmarks.
+/// The highest rate of multiply-adds that the threads can reach; the benchmarks compare kernels with it.
 
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// Floating-point operations a second of multiply-adds in registers, all threads of the pool together, in one
-/// run of a few milliseconds. The best of several is the peak; to be measured between the runs that are
-/// compared with it, since the clock frequency moves.
+/// Floating-point operations per second of multiply-adds in registers, summed over all threads of the pool,
+/// in one run of a few milliseconds. The peak is the best of several runs. Call it between the runs that are
+/// compared with it, because the clock frequency changes over time.
 template <class T>
 double multiply_add_rate(ThreadPool& pool);
 

@@ -1,7 +1,7 @@
 #pragma once
-/// The kernels once more, as plain scalar loops that follow the formulas word by word: what the fast ones are
-/// tested against. Sums are taken in T, one element after the other; with T = double they are oracles.
-/// Slow, single-threaded, without scratch memory of the caller.
+/// The kernels as plain scalar loops that follow the formulas literally; tests compare the fast kernels with
+/// them. Sums are computed in T, one element after the other; with T = double they serve as oracles. The
+/// loops are slow and single-threaded, and callers provide no scratch memory.
 
 #include <algorithm>
 #include <cmath>
@@ -14,32 +14,33 @@
 
 namespace vbp::inline VBP_ABI::kernels::reference {
 
-/// x Phi(x), Phi the distribution function of the standard normal (Hendrycks and Gimpel 2016).
+/// The exact GELU, x Phi(x), where Phi is the distribution function of the standard normal (Hendrycks and
+/// Gimpel 2016).
 template <class T>
 T gelu(T x) noexcept {
   return x * T(0.5) * std::erfc(-x / std::numbers::sqrt2_v<T>);
 }
 
-/// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+/// The tanh approximation of GELU, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 template <class T>
 T gelu_tanh(T x) noexcept {
   const T s = std::sqrt(T(2) / std::numbers::pi_v<T>);
   return T(0.5) * x * (T(1) + std::tanh(s * (x + T(0.044715) * x * x * x)));
 }
 
-/// Twin of kernels::gelu.
+/// The reference of kernels::gelu.
 template <class T>
 void gelu(const T* x, Index size, T* out) noexcept {
   for (Index i = 0; i < size; ++i) out[i] = gelu(x[i]);
 }
 
-/// Twin of kernels::gelu_tanh.
+/// The reference of kernels::gelu_tanh.
 template <class T>
 void gelu_tanh(const T* x, Index size, T* out) noexcept {
   for (Index i = 0; i < size; ++i) out[i] = gelu_tanh(x[i]);
 }
 
-/// Twin of kernels::gemm, with the weight [out, in] as it is instead of packed.
+/// The reference of kernels::gemm. The weight [out, in] is not packed.
 template <class T>
 void gemm(const T* a, Index a_stride, Index rows, const MatrixView<T>& weight, const Epilogue<T>& epilogue,
           T* c, Index c_stride) noexcept {
@@ -67,7 +68,7 @@ void gemm(const T* a, Index a_stride, Index rows, const MatrixView<T>& weight, c
   }
 }
 
-/// Twin of kernels::softmax.
+/// The reference of kernels::softmax.
 template <class T>
 void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept {
   for (Index i = 0; i < rows; ++i) {
@@ -82,7 +83,7 @@ void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexce
   }
 }
 
-/// Twin of kernels::layer_norm.
+/// The reference of kernels::layer_norm.
 template <class T>
 void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* weight, const T* bias,
                 T epsilon, T* out, Index out_stride) noexcept {
@@ -100,7 +101,7 @@ void layer_norm(const T* x, Index x_stride, Index rows, Index columns, const T* 
   }
 }
 
-/// Twin of kernels::attention.
+/// The reference of kernels::attention.
 template <class T>
 void attention(const T* qkv, Index images, Index tokens, Index heads, Index head_dim, T* out) {
   const Index dim = heads * head_dim;
@@ -130,9 +131,9 @@ void attention(const T* qkv, Index images, Index tokens, Index heads, Index head
   }
 }
 
-/// A map [side, side] of rows of `size` values, shifted cyclically by `shift` pixels to the upper left and
-/// filled up with `padding` to whole windows: behind the shifted map or, with `pad_before_shift`, before it
-/// is shifted. Windows one behind the other, [windows, window * window, size].
+/// Divides a map [side, side] of pixels with `size` values into windows, [windows, window * window, size].
+/// The map is shifted cyclically by `shift` pixels to the upper left. It is padded on the right and at the
+/// bottom with the pixel `padding` to whole windows, after the shift or, with `pad_before_shift`, before it.
 template <class T>
 std::vector<T> window_partition(const T* map, Index side, Index size, Index window, Index shift,
                                 bool pad_before_shift, const T* padding) {
@@ -172,7 +173,8 @@ std::vector<T> window_partition(const T* map, Index side, Index size, Index wind
   return windows;
 }
 
-/// What window_partition took apart: of [windows, window * window, size] the map [side, side, size].
+/// The inverse of window_partition: turns windows [windows, window * window, size] into the map [side, side,
+/// size].
 template <class T>
 std::vector<T> window_merge(const std::vector<T>& windows, Index side, Index size, Index window, Index shift,
                             bool pad_before_shift) {
@@ -192,8 +194,8 @@ std::vector<T> window_merge(const std::vector<T>& windows, Index side, Index siz
   return map;
 }
 
-/// Twin of kernels::window_attention for one map, step by step as its authors describe it: partition,
-/// attention in each window, merging. `bias` is the table [(2 w - 1)^2, heads] for a w of at least `window`.
+/// The reference of kernels::window_attention for one map. It follows the authors' steps: partition,
+/// attention in each window, merge. `bias` is the table [(2 w - 1)^2, heads] with w >= window.
 template <class T>
 std::vector<T> window_attention(const T* qkv, Index side, Index window, Index shift, bool pad_before_shift,
                                 const MatrixView<T>& bias, Index head_dim, const T* padding) {
@@ -204,7 +206,8 @@ std::vector<T> window_attention(const T* qkv, Index side, Index window, Index sh
   const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(bias.rows()))));
   const std::vector<T> windows =
       window_partition(qkv, side, 3 * dim, window, shift, pad_before_shift, padding);
-  // Regions of the shifted map between whose pixels there is no attention, numbered and divided as it is.
+  // The number of each pixel's region of the shifted map, partitioned like the map. Pixels of different
+  // regions do not attend to each other.
   std::vector<T> numbers;
   const auto band = [&](Index place) {
     if (shift == 0) return Index{0};
@@ -248,7 +251,7 @@ std::vector<T> window_attention(const T* qkv, Index side, Index window, Index sh
   return window_merge(out, side, dim, window, shift, pad_before_shift);
 }
 
-/// Twin of kernels::depthwise_7x7, on pixels without gaps between them.
+/// The reference of kernels::depthwise_7x7. Pixels have no gaps between them.
 template <class T>
 void depthwise_7x7(const T* x, Index images, Index height, Index width, Index channels, const T* weight,
                    const T* bias, T* out) noexcept {
@@ -274,7 +277,7 @@ void depthwise_7x7(const T* x, Index images, Index height, Index width, Index ch
   }
 }
 
-/// Twin of kernels::add_shifted_moments.
+/// The reference of kernels::add_shifted_moments.
 template <class T, class S>
 void add_shifted_moments(const S* samples, Index rows, Index stride, Index columns, const T* shift, T* sum,
                          T* square_sum) noexcept {
@@ -287,8 +290,8 @@ void add_shifted_moments(const S* samples, Index rows, Index stride, Index colum
   }
 }
 
-/// Twin of kernels::PackedDeviations: products[i, j] += sum of deviation i times deviation j, for all i and
-/// j.
+/// The reference of kernels::PackedDeviations: products[i, j] += the sum of deviation i times deviation j,
+/// for all i and j.
 template <class T, class S>
 void add_deviation_products(const S* samples, Index rows, Index stride, Index columns, const T* shift,
                             T* products, Index products_stride) noexcept {

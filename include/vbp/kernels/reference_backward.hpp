@@ -1,6 +1,6 @@
 #pragma once
-/// Plain scalar twins of the kernels that training needs, with the arguments of these, in the order of the
-/// formulas and without blocking. Slow; they are what the kernels are tested against.
+/// The kernels of training as plain scalar loops that follow the formulas literally, without blocking. They
+/// take the same arguments as the kernels. They are slow; tests compare the fast kernels with them.
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +12,7 @@
 
 namespace vbp::inline VBP_ABI::kernels::reference {
 
-/// Phi(x) + x phi(x).
+/// The reference of kernels::gelu_backward: the derivative is Phi(x) + x phi(x).
 template <class T>
 void gelu_backward(const T* x, Index size, T* hidden, T* gradient) {
   for (Index i = 0; i < size; ++i) {
@@ -23,7 +23,8 @@ void gelu_backward(const T* x, Index size, T* hidden, T* gradient) {
   }
 }
 
-/// (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2, u = sqrt(2 / pi) (x + 0.044715 x^3).
+/// The reference of kernels::gelu_tanh_backward: the derivative is (1 + tanh u) / 2 + x (1 - tanh^2 u) u' /
+/// 2, where u = sqrt(2 / pi) (x + 0.044715 x^3).
 template <class T>
 void gelu_tanh_backward(const T* x, Index size, T* hidden, T* gradient) {
   const T factor = T(0.79788456080286535588);
@@ -36,7 +37,7 @@ void gelu_tanh_backward(const T* x, Index size, T* hidden, T* gradient) {
   }
 }
 
-/// As layer_norm_backward of layer_norm_backward.hpp, without scratch and threads.
+/// The reference of kernels::layer_norm_backward, without scratch memory and threads.
 template <class T>
 void layer_norm_backward(const T* x, const T* gradient, Index rows, Index columns, const T* weight, T epsilon,
                          T* input_gradient, T* weight_gradient, T* bias_gradient) {
@@ -61,8 +62,8 @@ void layer_norm_backward(const T* x, const T* gradient, Index rows, Index column
   }
 }
 
-/// As depthwise_7x7_input_gradient and depthwise_7x7_weight_gradient of depthwise_backward.hpp together,
-/// without scratch and threads: every product of the convolution once more.
+/// The reference of kernels::depthwise_7x7_input_gradient and kernels::depthwise_7x7_weight_gradient in one
+/// function, without scratch memory and threads. It differentiates every product of the convolution.
 template <class T>
 void depthwise_7x7_backward(const T* x, const T* gradient, Index images, Index height, Index width,
                             Index channels, const T* weight, T* input_gradient, T* weight_gradient,
@@ -89,7 +90,7 @@ void depthwise_7x7_backward(const T* x, const T* gradient, Index images, Index h
   }
 }
 
-/// As attention_backward of attention_backward.hpp, without threads.
+/// The reference of kernels::attention_backward, without threads.
 template <class T>
 void attention_backward(const T* qkv, const T* gradient, Index images, Index tokens, Index heads,
                         Index head_dim, T* qkv_gradient) {
@@ -132,8 +133,8 @@ void attention_backward(const T* qkv, const T* gradient, Index images, Index tok
   }
 }
 
-/// As window_attention_backward of window_attention_backward.hpp for one map, from the windows that
-/// reference::window_partition gives: sets qkv_gradient, and adds to the gradients by padding and table.
+/// The reference of kernels::window_attention_backward for one map, based on reference::window_partition.
+/// Sets qkv_gradient, and adds to padding_gradient and table_gradient.
 template <class T>
 void window_attention_backward(const T* qkv, const T* gradient, Index side, Index window, Index shift,
                                bool pad_before_shift, const MatrixView<T>& table, Index head_dim,
@@ -154,7 +155,7 @@ void window_attention_backward(const T* qkv, const T* gradient, Index side, Inde
   const std::vector<T> ones(static_cast<std::size_t>(side * side), T(1));
   const std::vector<T> is_pixel = divide(ones.data(), 1, nothing.data());
   std::vector<T> dx(x.size());
-  // The end of the shifted map that a token is from.
+  // The number of the region of the shifted map that a token belongs to.
   const auto region = [&](Index place) {
     const auto band = [&](Index along) {
       return shift == 0 || along < padded - window ? 0 : along < padded - shift ? 1 : 2;
@@ -214,7 +215,8 @@ void window_attention_backward(const T* qkv, const T* gradient, Index side, Inde
   std::copy(merged.begin(), merged.end(), qkv_gradient);
 }
 
-/// dW = gradient^T x and, unless null, db = the sum of gradient over the rows.
+/// The reference of kernels::WeightGradient: dW = gradient^T x and, unless bias_gradient is null, db = the
+/// sum of gradient over the rows.
 template <class T>
 void weight_gradient(const T* gradient, Index out, const T* x, Index in, Index rows, T* weight_gradient,
                      T* bias_gradient) {

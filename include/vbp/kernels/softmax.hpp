@@ -5,8 +5,8 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// In place, for each of `rows` rows of `columns` values: exp(scale (x - max x)) / sum, scale > 0. Each row
-/// sums to 1 within 1e-6 (float).
+/// In place, for each of `rows` rows with `columns` values: x <- exp(scale (x - max x)) / sum, scale > 0.
+/// `stride` is the distance between rows. Each row sums to 1 within 1e-6 (float).
 template <class T>
 void softmax(T* values, Index rows, Index columns, Index stride, T scale) noexcept;
 

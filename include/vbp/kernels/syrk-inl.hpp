@@ -37,7 +37,7 @@ bool PackedDeviations<T>::products_fit(Index column) const noexcept {
 template <class T>
 void PackedDeviations<T>::add_products(double* products, Index stride, ThreadPool& pool) const {
   pool.parallel_for(panels() * (panels() + 1) / 2, [&](Index pair) {
-    // Pairs are numbered column of panels by column: pair = right (right + 1) / 2 + left.
+    // The pairs of panels with left <= right are numbered by `right`: pair = right (right + 1) / 2 + left.
     auto right = static_cast<Index>((std::sqrt(8.0 * static_cast<double>(pair) + 1.0) - 1.0) / 2.0);
     while (right * (right + 1) / 2 > pair) --right;
     while ((right + 1) * (right + 2) / 2 <= pair) ++right;

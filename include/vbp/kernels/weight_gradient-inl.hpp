@@ -43,7 +43,7 @@ Index WeightGradient<T>::chunk_rows(Index rows) noexcept {
   return chunks == 0 ? 0 : (rows + chunks - 1) / chunks;
 }
 
-// An odd number of cache lines, so that the rows do not compete for the same sets.
+// An odd number of cache lines, so that the rows do not compete for the same sets of the cache.
 template <class T>
 Index WeightGradient<T>::transposed_stride(Index rows) noexcept {
   constexpr Index line = 64 / static_cast<Index>(sizeof(T));

@@ -1,5 +1,5 @@
 #pragma once
-/// The gradient of a linear layer's weight and bias: the product of two tall matrices over their rows.
+/// The gradients of a linear layer with respect to its weight and bias.
 
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/types.hpp"
@@ -8,18 +8,19 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// dW = dY^T X on the GEMM core. Rows are taken in chunks, of which dY is transposed and X packed, so that
-/// memory does not grow with their number; chunks are joined in order, so the result depends on no thread.
-/// Holds the memory of a chunk, which grows to the largest layer and stays.
+/// dW = dY^T X, computed by gemm(). The rows are processed in chunks: dY of a chunk is transposed and X is
+/// packed, so memory does not grow with the number of rows. The chunks are added in order, so the result does
+/// not depend on the number of threads. The object keeps the memory of one chunk of the largest layer so far.
 template <class T>
 class WeightGradient {
  public:
-  /// For y = x weight^T + bias and the gradient of a loss by y: sets weight_gradient [out, in] and, unless
-  /// null, bias_gradient [out]. Rows of gradient and x are dense.
+  /// Sets weight_gradient [out, in] and, unless it is null, bias_gradient [out], where y = x weight^T + bias.
+  /// `gradient` [rows, out] is the gradient of a loss with respect to y; its rows and those of x [rows, in]
+  /// are contiguous.
   void operator()(const T* gradient, Index out, const T* x, Index in, Index rows, T* weight_gradient,
                   T* bias_gradient, Workspace<T>& workspace);
 
-  /// Bytes held for layers up to these sizes.
+  /// Bytes that are held after layers of at most these sizes.
   static Index bytes(Index out, Index in, Index rows) noexcept;
 
   Index bytes() const noexcept {
@@ -27,9 +28,9 @@ class WeightGradient {
   }
 
  private:
-  // A few slices of the GEMM's depth: long enough that adding a chunk to the result costs little.
+  // A few slices of the GEMM's depth. This is long enough that adding a chunk to the result costs little.
   static constexpr Index kRows = 1024;
-  static constexpr Index kColumns = 32;  // that one task transposes
+  static constexpr Index kColumns = 32;  // columns that one task transposes
 
   static Index chunk_rows(Index rows) noexcept;
   static Index transposed_stride(Index rows) noexcept;

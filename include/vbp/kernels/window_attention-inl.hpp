@@ -15,7 +15,7 @@ namespace vbp::inline VBP_ABI::kernels {
 VBP_FUNCTION std::vector<std::int32_t> window_rows(const WindowLayout& layout) {
   const Index across = layout.windows_on_side();
   const Index padded = across * layout.window;
-  // Where on a side of the map a place on a side of the shifted one comes from; -1 for padding.
+  // For each position along a side of the shifted map: its position in the map, or -1 for padding.
   std::vector<Index> source(static_cast<std::size_t>(padded));
   for (Index place = 0; place < padded; ++place) {
     const Index period = layout.pad_before_shift ? padded : layout.side;
@@ -58,11 +58,12 @@ void PackedWindows<T>::set_table(const MatrixView<T>& table) {
   bias_.reserve(kinds * heads_ * tokens * bias_stride_);
   std::fill_n(bias_.data(), bias_.size(), T(0));
   const auto places = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(table.rows()))));
-  // Added before the scores are scaled.
+  // The kernel adds the bias before it multiplies the scores by 1 / sqrt(head_dim), so the bias is multiplied
+  // by the inverse factor here.
   const T factor = std::sqrt(static_cast<T>(head_dim_));
   T* to = bias_.data();
   for (Index kind = 0; kind < kinds; ++kind) {
-    // Which end of the map a token of the window is from.
+    // Tokens of a shifted window attend to each other only if they come from the same region of the map.
     const auto region = [&](Index token) {
       const Index border = layout_.window - layout_.shift;
       return (kind / 2 == 1 && token / layout_.window >= border ? 2 : 0) +
@@ -79,7 +80,7 @@ void PackedWindows<T>::set_table(const MatrixView<T>& table) {
   }
 }
 
-/// What the bodies read of windows and of what they are of.
+/// The operands of the kernels for all windows of one map, without the output.
 template <class T>
 simd::WindowOperands<T> window_operands(const T* qkv, const PackedWindows<T>& windows, const T* padding) {
   const WindowLayout& layout = windows.layout();
@@ -113,7 +114,8 @@ void window_attention(const T* qkv, Index maps, const PackedWindows<T>& windows,
   const Index heads = operands.attention.images * operands.attention.heads;
   const Index blocks = heads * entry<simd::AttentionBlocks, T>()(tokens);
   const Index threads = workspace.pool().size();
-  // As for attention: equal runs of blocks, but long ones. There are enough heads for many of these.
+  // Equal but long runs of blocks, as in attention(). There are usually many more heads than threads, so up
+  // to 16 runs per thread are still long.
   const Index tasks = std::min(threads * std::clamp<Index>(heads / (2 * threads), 1, 16), blocks);
   workspace.pool().parallel_for(tasks, [&](Index task, int worker) {
     entry<simd::WindowAttentionTask, T>()(operands, task * blocks / tasks, (task + 1) * blocks / tasks,

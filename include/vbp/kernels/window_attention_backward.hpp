@@ -11,8 +11,9 @@ namespace vbp::inline VBP_ABI::kernels {
 
 namespace detail {
 
-// Maps that one task takes, at least sixteen windows together, so that the sums of a task, a window's scores,
-// are little beside its work. They are joined in order, so their rounding depends on this and on no thread.
+// Number of maps that one task processes: one, or more if they have at most sixteen windows together. A
+// task's work is then large compared with its sums, which have the size of one window's scores. The sums of
+// the tasks are added in order, so the rounding depends on this number and not on the number of threads.
 inline Index window_maps_together(Index windows) noexcept {
   return std::max<Index>(1, 16 / windows);
 }
@@ -24,14 +25,14 @@ inline Index window_chunks(Index maps, Index windows) noexcept {
 
 }  // namespace detail
 
-/// Elements of `partial` that window_attention_backward needs.
+/// Number of elements of `partial` that window_attention_backward() needs.
 template <class T>
 Index window_attention_backward_elements(Index maps, const PackedWindows<T>& windows) noexcept;
 
-/// For out = window_attention(qkv) and the gradient of a loss by out [maps * side * side, heads * head_dim],
-/// dense: sets qkv_gradient, shaped like qkv, and the gradients by `padding` [3 * heads * head_dim] and by
-/// the table of biases that `windows` were made with, which table_gradient has the shape of. `partial` is
-/// scratch. The result does not depend on the number of threads.
+/// Computes the gradients of a loss, where out = window_attention(qkv) and `gradient` is the gradient with
+/// respect to out, [maps * side * side, heads * head_dim] with contiguous rows. Sets qkv_gradient, which has
+/// the shape of qkv, padding_gradient [3 * heads * head_dim], and table_gradient, which has the shape of the
+/// bias table of `windows`. `partial` is scratch memory. The result does not depend on the number of threads.
 template <class T>
 void window_attention_backward(const T* qkv, const T* gradient, Index maps, const PackedWindows<T>& windows,
                                const T* padding, T* qkv_gradient, T* padding_gradient,

@@ -1,5 +1,5 @@
 #pragma once
-/// The threads that kernels run on and the scratch memory of each.
+/// The threads that kernels run on, and the scratch memory of each thread.
 
 #include <utility>
 #include <vector>
@@ -11,26 +11,27 @@
 
 namespace vbp::inline VBP_ABI::kernels {
 
-/// The threads of a Context with one scratch buffer each. Buffers grow to the largest request and stay.
+/// The threads of a Context with one scratch buffer per thread. A buffer grows to the largest request and
+/// keeps its size.
 template <class T>
 class Workspace {
  public:
   explicit Workspace(Context context = {})
       : context_(std::move(context)), scratch_(static_cast<std::size_t>(context_.threads())) {}
-  /// On `threads` of its own; 0 asks for one a hardware thread.
+  /// Uses its own pool of `threads` threads; 0 means one per hardware thread.
   explicit Workspace(int threads) : Workspace(Context(threads)) {}
 
   const Context& context() const noexcept { return context_; }
   ThreadPool& pool() const noexcept { return context_.pool(); }
 
-  /// Makes every thread's scratch at least `elements` long. To be called outside parallel loops.
+  /// Makes every thread's scratch buffer at least `elements` long. Do not call it inside a parallel loop.
   void reserve(Index elements) {
     for (AlignedBuffer<T>& buffer : scratch_) buffer.reserve(elements);
   }
 
   T* scratch(int worker) noexcept { return scratch_[static_cast<std::size_t>(worker)].data(); }
 
-  /// Bytes of scratch of all threads.
+  /// Bytes of all scratch buffers together.
   Index bytes() const noexcept {
     Index sum = 0;
     for (const AlignedBuffer<T>& buffer : scratch_) sum += buffer.size() * static_cast<Index>(sizeof(T));

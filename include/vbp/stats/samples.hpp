@@ -1,34 +1,33 @@
 #pragma once
-/// What statistics of samples refuse.
+/// Samples as streaming statistics take them, and which samples they refuse.
 
-#include <cmath>
-#include <string>
+#include <concepts>
 
-#include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 
 namespace vbp::inline VBP_ABI::detail {
 
-/// Throws ShapeError unless samples have as many features as `of`, "statistics" or "a covariance", has.
-inline void require_features(Index columns, Index features, const char* of) {
-  if (columns == features) return;
-  throw ShapeError("samples of " + std::to_string(columns) + " features for " + of + " of " +
-                   std::to_string(features));
+/// A view of samples, the rows of any Eigen expression of float or double: a row-major matrix or a block of
+/// one is viewed in place, any other expression is evaluated.
+template <class Derived>
+MatrixView<typename Derived::Scalar> samples_view(const Eigen::DenseBase<Derived>& samples) {
+  using S = typename Derived::Scalar;
+  static_assert(std::same_as<S, float> || std::same_as<S, double>, "vbp: samples must be float or double");
+  return MatrixView<S>(samples.derived());
 }
 
-/// Throws ValueError for a column whose `moment` did not come out finite: names the sample that is not, or
-/// else says that the moment overflows. `first` is the number of the first column among the features.
-template <class S>
-[[noreturn]] void refuse_feature(const MatrixView<S>& samples, Index column, const char* moment,
-                                 Index first = 0) {
-  const std::string feature = "feature " + std::to_string(first + column);
-  for (Index i = 0; i < samples.rows(); ++i) {
-    const S value = samples(i, column);
-    if (std::isfinite(value)) continue;
-    throw ValueError(feature + " of sample " + std::to_string(i) + " is " +
-                     (std::isnan(value) ? "NaN" : "infinite"));
-  }
-  throw ValueError("the " + std::string(moment) + " of " + feature + " overflows");
-}
+/// Throws ShapeError unless samples have as many features as `of`, "statistics" or "a covariance", has.
+VBP_FUNCTION void require_features(Index columns, Index features, const char* of);
+
+/// Throws ValueError for a column whose `moment` did not come out finite: names the sample that is not finite,
+/// or else says that the moment overflows. `first` is the first column's number among the features.
+VBP_FUNCTION [[noreturn]] void refuse_feature(const MatrixView<float>& samples, Index column,
+                                              const char* moment, Index first = 0);
+VBP_FUNCTION [[noreturn]] void refuse_feature(const MatrixView<double>& samples, Index column,
+                                              const char* moment, Index first = 0);
 
 }  // namespace vbp::inline VBP_ABI::detail
+
+#if !defined(VBP_COMPILED)
+#include "vbp/stats/samples-inl.hpp"
+#endif

@@ -1,5 +1,5 @@
 #pragma once
-/// Covariances put aside until they are needed again.
+/// Covariances that are stored in files until they are needed again.
 
 #include <cstdint>
 #include <filesystem>
@@ -10,31 +10,25 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// A covariance in a file without a name: what comes back has the same bits.
+/// A covariance in an unlinked temporary file. load() returns it with the same bits.
 class StoredCovariance {
  public:
   /// Throws FileError, naming the folder, if there is no room.
-  StoredCovariance(const Covariance<float>& covariance, const std::filesystem::path& folder)
-      : count_(covariance.count()), sums_(covariance.features() + 2, covariance.features(), folder) {
-    const Index features = covariance.features();
-    sums_.middleRows(0, 1) = covariance.shift().cast<double>().transpose();
-    sums_.middleRows(1, 1) = covariance.sum().transpose();
-    sums_.middleRows(2, features) = covariance.products();
-  }
+  VBP_FUNCTION StoredCovariance(const Covariance<float>& covariance, const std::filesystem::path& folder);
 
-  /// What it takes in its file.
+  /// Bytes of its file.
   std::int64_t bytes() const noexcept {
     return static_cast<std::int64_t>(sums_.size()) * static_cast<std::int64_t>(sizeof(double));
   }
 
-  /// As of the covariance.
+  /// As those of the covariance.
   std::int64_t count() const noexcept { return count_; }
   Index features() const noexcept { return sums_.cols(); }
-  Vector<float> shift() const { return sums_.middleRows(0, 1).transpose().cast<float>(); }
-  Vector<double> sum() const { return sums_.middleRows(1, 1).transpose(); }
+  VBP_FUNCTION Vector<float> shift() const;
+  VBP_FUNCTION Vector<double> sum() const;
   Eigen::Map<const Matrix<double>> products() const { return sums_.middleRows(2, features()); }
 
-  Covariance<float> load() const { return Covariance<float>::from_sums(count_, shift(), sum(), products()); }
+  VBP_FUNCTION Covariance<float> load() const;
 
  private:
   std::int64_t count_;
@@ -42,3 +36,7 @@ class StoredCovariance {
 };
 
 }  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/stats/stored_covariance-inl.hpp"
+#endif

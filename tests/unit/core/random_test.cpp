@@ -16,8 +16,8 @@ static_assert(std::uniform_random_bit_generator<Random>);
 
 namespace {
 
-/// Number n of a seed without the numbers before it: SplitMix64's finaliser of seed + (n + 1) g, g the odd
-/// number nearest to 2^64 divided by the golden ratio.
+/// Number n of a seed, computed without the numbers before it: SplitMix64's finaliser of seed + (n + 1) g,
+/// where g is the odd number nearest to 2^64 divided by the golden ratio.
 std::uint64_t number(std::uint64_t seed, std::uint64_t n) {
   constexpr std::uint64_t golden = 11400714819323198485U;
   std::uint64_t z = seed + (n + 1) * golden;
@@ -58,7 +58,7 @@ TEST_CASE("uniform numbers are the upper 53 bits", "[core][random]") {
     sum += x;
     squares += x * x;
   }
-  // Five standard deviations of the mean of x and of x^2, 1/sqrt(12) and 2/sqrt(45) of one.
+  // Five standard deviations of the means. x has the standard deviation 1/sqrt(12), and x^2 has 2/sqrt(45).
   const double root = std::sqrt(static_cast<double>(count));
   CHECK(std::abs(sum / count - 0.5) < 5.0 * 0.2887 / root);
   CHECK(std::abs(squares / count - 1.0 / 3.0) < 5.0 * 0.2981 / root);
@@ -80,7 +80,8 @@ TEST_CASE("integers below a bound are unbiased", "[core][random]") {
 }
 
 TEST_CASE("the incomplete last interval is rejected", "[core][random]") {
-  // Of bound 3 * 2^62 the remainder alone would give the lower third twice as often as the others.
+  // With bound 3 * 2^62, the remainder alone would give the lowest third twice as often as each of the
+  // others.
   constexpr std::uint64_t bound = 3ULL << 62;
   Random random(9), bits(9);
   std::array<int, 3> histogram{};
@@ -89,13 +90,13 @@ TEST_CASE("the incomplete last interval is rejected", "[core][random]") {
     const std::uint64_t x = random.below(bound);
     REQUIRE(x < bound);
     ++histogram[x >> 62];
-    // The first number in range, and none but that.
+    // x must be the first number of the stream that is below the bound.
     std::uint64_t expected = bits();
     while (expected >= bound) expected = bits();
     REQUIRE(x == expected);
   }
   for (const int seen : histogram) CHECK(std::abs(seen - 10'000) <= 5 * 100);
-  // A power of two rejects nothing: each draw is one number.
+  // With a power of two nothing is rejected, so each draw uses one number.
   Random halves(10), same(10);
   for (int i = 0; i < 1'000; ++i) REQUIRE(halves.below(1ULL << 63) == same() % (1ULL << 63));
 }
@@ -132,7 +133,7 @@ TEST_CASE("a shuffle is a permutation, each as likely", "[core][random]") {
   Random(12).shuffle(again);
   CHECK(again == shuffled);
 
-  // All 24 orders of four, 1,000 times each on average.
+  // Each of the 24 orders of four elements is expected 1,000 times.
   std::array<int, 256> histogram{};
   for (int i = 0; i < 24'000; ++i) {
     std::vector<std::size_t> four{0, 1, 2, 3};

@@ -33,7 +33,7 @@ TEST_CASE("a stored matrix keeps its rows, in memory as in a file", "[core][stor
     moved.truncate(20);
     CHECK(moved.rows() == 20);
     CHECK(moved.copy().rows() == 20);
-    // The file has no name, so nothing can be left behind.
+    // The file is unlinked, so no file is left behind.
     CHECK(fs::is_empty(folder.path()));
   }
 }
@@ -56,7 +56,7 @@ TEST_CASE("what cannot be stored is refused, and says where", "[core][stored_mat
   };
   const fs::path missing = folder / "missing";
   CHECK(message(10, missing).find(missing.string() + ": cannot be written to") == 0);
-  // An exabyte.
+  // One exabyte.
   CHECK(message(Index{1} << 54, folder.path()).find(folder.path().string() + ": has no room for") == 0);
   CHECK(fs::is_empty(folder.path()));
   CHECK_THROWS_AS(StoredMatrix<double>(Index{1} << 60, 8), vbp::ShapeError);

@@ -61,7 +61,7 @@ TEST_CASE("a worker has a number of its own, and its calls never overlap", "[cor
       }
       const auto place = static_cast<std::size_t>(worker);
       if (active[place].fetch_add(1) != 0) ++wrong;
-      // Nobody else has this worker's number, so nothing guards the set.
+      // No other thread has this worker's number, so the set needs no lock.
       ids[place].insert(std::this_thread::get_id());
       --active[place];
     });
@@ -80,7 +80,7 @@ TEST_CASE("a worker has a number of its own, and its calls never overlap", "[cor
 
 TEST_CASE("all threads work at the same time", "[core][threads]") {
   ThreadPool pool(4);
-  // Each of four calls waits until the others have begun, so no thread gets two of them.
+  // Each of the four calls waits until the others have begun, so no thread can run two of them.
   std::atomic<int> begun = 0;
   std::vector<std::atomic<int>> calls(4);
   pool.parallel_for(4, [&](Index, int worker) {
@@ -109,7 +109,8 @@ TEST_CASE("a worker begins with its own share, loop after loop", "[core][threads
 
 TEST_CASE("what a worker has not begun when the others have ended, they take", "[core][threads]") {
   ThreadPool pool(2);
-  // The first call ends when all others have: its share is the other worker's, but for itself.
+  // The first call ends only when all others have ended. So the other worker must take the remaining indices
+  // of this worker's range.
   std::atomic<int> ended = 0;
   pool.parallel_for(10, [&](Index i) {
     while (i == 0 && ended < 9) std::this_thread::yield();
@@ -122,7 +123,7 @@ TEST_CASE("when a loop returns, what it wrote is there", "[core][threads]") {
   ThreadPool pool(3);
   std::vector<int> values(300);
   for (int round = 0; round < 500; ++round) {
-    // Plain writes: the pool itself must order them before the return.
+    // These are plain writes, so the pool itself must order them before the return.
     pool.parallel_for(300, [&](Index i) { values[static_cast<std::size_t>(i)] += static_cast<int>(i); });
   }
   for (int i = 0; i < 300; ++i) REQUIRE(values[static_cast<std::size_t>(i)] == 500 * i);
@@ -158,7 +159,7 @@ TEST_CASE("a loop that comes after a pause finds the workers asleep and wakes th
 TEST_CASE("idle workers sleep", "[core][threads]") {
   ThreadPool pool(4);
   pool.parallel_for(100, [](Index) {});
-  // CPU time, not time: three workers that wait awake would take all that the machine has to give.
+  // This measures CPU time, not elapsed time: three workers that did not sleep would use all cores.
   const std::clock_t begin = std::clock();
   std::this_thread::sleep_for(std::chrono::milliseconds(400));
   const double used = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
@@ -180,12 +181,12 @@ TEST_CASE("the exception of the lowest index is thrown on, after all is done", "
     }
     REQUIRE(std::all_of(seen.begin(), seen.end(), [](const auto& times) { return times == 1; }));
   }
-  // The last index alone, in loops of one and of several.
+  // Only the last index throws, in loops of many indices and of one.
   CHECK(message_of(pool, 50, [](Index i) {
           if (i == 49) throw std::runtime_error("last");
         }) == "last");
   CHECK(message_of(pool, 1, [](Index) { throw std::runtime_error("only"); }) == "only");
-  // An old exception is not thrown again.
+  // An earlier exception is not thrown again.
   CHECK(message_of(pool, 50, [](Index) {}) == "nothing was thrown");
 }
 

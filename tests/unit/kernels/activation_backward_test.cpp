@@ -13,7 +13,7 @@ namespace {
 namespace kernels = vbp::kernels;
 using vbp::Index;
 
-/// Every 2^-8 from -16 to 16, and far beyond.
+/// All multiples of 2^-8 from -16 to 16, and four values far outside.
 std::vector<double> points() {
   std::vector<double> x{-1e4, -88.0, 88.0, 1e4};
   for (int i = -16 * 256; i <= 16 * 256; ++i) x.push_back(i / 256.0);
@@ -47,13 +47,13 @@ TEST_CASE("the references are the derivatives of the activations") {
     backward(x.data(), size, hidden.data(), gradient.data());
     activation(x.data(), size, value.data());
     for (std::size_t i = 0; i < x.size(); ++i) {
-      if (std::abs(x[i]) > 20.0) continue;  // there x + h rounds
+      if (std::abs(x[i]) > 20.0) continue;  // x + h is rounded there
       const double moved[] = {x[i] + h, x[i] - h};
       double at[2];
       activation(moved, 2, at);
       INFO(x[i]);
       CHECK(std::abs(hidden[i] - value[i]) <= 1e-14 * std::max(1.0, std::abs(x[i])));
-      // Central differences: h^2 / 6 of a third derivative below 2.
+      // Central differences have an error of h^2 / 6 times the third derivative, which is below 2.
       CHECK(std::abs(gradient[i] / 2.0 - (at[0] - at[1]) / (2 * h)) <= 1e-8);
     }
   };
@@ -62,7 +62,8 @@ TEST_CASE("the references are the derivatives of the activations") {
 }
 
 TEST_CASE("value and slope of both GELUs are the references'") {
-  // A polynomial's 7e-8, the exponential's relative 2e-7 on terms up to 0.5, and a few roundings.
+  // The polynomial's error of 7e-8, the exponential's relative error of 2e-7 on terms up to 0.5, and a few
+  // roundings.
   constexpr double single = 4e-7;
   check_against_reference<float>(kernels::gelu_backward<float>, kernels::reference::gelu_backward<double>,
                                  single);

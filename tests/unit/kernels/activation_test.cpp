@@ -50,14 +50,14 @@ double unit_in_last_place(double value) {
   return double{std::nextafter(magnitude, std::numeric_limits<float>::infinity())} - double{magnitude};
 }
 
-/// The documented bound at x.
+/// The documented error bound at x.
 template <class Function>
 double bound(float x, double expected) {
   return x > 2.0F ? 2.0 * unit_in_last_place(expected) : Function::kBound;
 }
 
-/// The largest error over every `step`-th of the floats from bit pattern `first` to before `last`, in parts
-/// of its bound.
+/// The largest error divided by its bound, over every `step`-th float in the range of bit patterns [first,
+/// last).
 template <class Function>
 double worst_error(std::uint32_t first, std::uint32_t last, std::uint32_t step) {
   WorstError<float> worst;
@@ -87,12 +87,12 @@ std::uint32_t bits_of(float x) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("GELU keeps its error bound on all floats", "[kernels][activation]", Gelu, GeluTanh) {
-  // Each exponent has 2^23 floats and so more than 33,000 of these; a prime, so that the low bits vary. With
-  // a step of 1, which takes minutes, the bounds hold as well.
+  // Each exponent has 2^23 floats, so more than 33,000 of them are tested. The step is prime, so that the low
+  // bits vary. The bounds also hold with a step of 1, which takes minutes.
   constexpr std::uint32_t step = 251;
   CHECK(worst_error<TestType>(0, kInfinity, step) <= 1.0);
   CHECK(worst_error<TestType>(kNegative, kNegative + kInfinity, step) <= 1.0);
-  // Where the function bends and where its pieces meet: 2^-3 to 16.
+  // A denser test from 2^-3 to 16, where the function bends and where its polynomials meet.
   constexpr std::uint32_t dense = 17;
   CHECK(worst_error<TestType>(bits_of(0.125F), bits_of(16.0F), dense) <= 1.0);
   CHECK(worst_error<TestType>(bits_of(-0.125F), bits_of(-16.0F), dense) <= 1.0);
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("GELU of special values", "[kernels][activation]", Gelu, Gelu
   const auto value = [](float x) {
     float out = 7.0F;
     TestType::run(&x, 1, &out);
-    // The same in the middle of a full vector.
+    // The result must be the same in the middle of a full vector.
     std::vector<float> many(64, 1.0F);
     many[37] = x;
     TestType::run(many.data(), 64, many.data());
@@ -122,7 +122,7 @@ TEMPLATE_TEST_CASE("GELU of special values", "[kernels][activation]", Gelu, Gelu
   CHECK(std::abs(value(Limits::denorm_min())) <= Limits::denorm_min());
   CHECK(std::abs(value(-Limits::denorm_min())) <= Limits::denorm_min());
   CHECK(std::abs(value(Limits::min())) <= Limits::min());
-  // Up to the vector's end a NaN stays alone.
+  // A NaN does not spread to the other lanes of its vector.
   std::vector<float> many(64, 1.0F);
   many[5] = Limits::quiet_NaN();
   TestType::run(many.data(), 64, many.data());
@@ -136,8 +136,8 @@ TEMPLATE_TEST_CASE("GELU in double follows its formula", "[kernels][activation]"
     double out = 0.0;
     TestType::run(&x, 1, &out);
     const long double expected = TestType::expected(static_cast<long double>(x));
-    // A few roundings of numbers as large as x and its argument of exp or erfc, which counts in the result
-    // by at most x phi(x) x^2 < 1.
+    // A few roundings of numbers as large as x. The rounding of the argument of exp or erfc is multiplied by
+    // at most x phi(x) x^2 < 1 in the result.
     worst.add(out, expected, 8 * std::numeric_limits<double>::epsilon() * std::max(1.0, std::abs(x)));
   }
   CHECK(worst.value() <= 1.0);
@@ -171,7 +171,7 @@ TEMPLATE_PRODUCT_TEST_CASE("GELU of every length and alignment", "[kernels][acti
       }
       REQUIRE(worst.value() <= 1.0);
       REQUIRE(out.intact());
-      // In place: the same bits.
+      // In place, the result must be bitwise the same.
       Function::run(x.data(), size, x.data());
       REQUIRE(x.intact());
       REQUIRE(x.values() == out.values());

@@ -35,10 +35,10 @@ GuardedMatrix<T> attend(const GuardedMatrix<T>& qkv, const AttentionShape& shape
   return out;
 }
 
-/// The largest error in parts of its bound. A score, scaled, is off by e <= (d + 3) u |q| |k| / sqrt(d), and
-/// so is by e, relatively, each power; a weight is off by twice the largest of these, by the errors of the
-/// exps (arguments of exp are below 2 |q| |k| / sqrt(d) and rounded four times) and of the sum; the weighted
-/// sum of the values adds its own roundings.
+/// The largest error divided by its bound. A scaled score has an error e <= (d + 3) u |q| |k| / sqrt(d),
+/// which is also the relative error that it causes in its power. A weight has twice the largest of these
+/// errors, plus the errors of exp, whose arguments are below 2 |q| |k| / sqrt(d) and are rounded four times,
+/// plus the error of the sum. The weighted sum of the values adds its own roundings.
 template <class T>
 double worst_error(const GuardedMatrix<T>& qkv, const AttentionShape& shape, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
@@ -48,7 +48,7 @@ double worst_error(const GuardedMatrix<T>& qkv, const AttentionShape& shape, con
   Matrix<O> expected(shape.rows(), dim);
   kernels::reference::attention(exact.data(), shape.images, shape.tokens, shape.heads, shape.head_dim,
                                 expected.data());
-  // The same weights on the magnitudes of the values.
+  // The weights applied to the magnitudes of the values.
   Matrix<O> magnitudes = exact;
   magnitudes.rightCols(dim) = magnitudes.rightCols(dim).cwiseAbs().eval();
   Matrix<O> weighted(shape.rows(), dim);
@@ -89,7 +89,8 @@ void check_attention(const AttentionShape& shape, vbp::Random& random, int threa
 
 TEMPLATE_TEST_CASE("attention of every number of tokens", "[kernels][attention]", float, double) {
   vbp::Random random(1);
-  // Around tiles of 6 and 14 queries and blocks of four tiles, and around panels of 4 to 32 keys.
+  // These numbers include the sizes of tiles (6 and 14 queries), of blocks (four tiles) and of panels (4 to
+  // 32 keys), and the numbers next to them.
   for (Index tokens = 1; tokens <= 66; ++tokens) check_attention<TestType>({1, tokens, 2, 5}, random);
   for (const Index tokens : {111, 112, 113, 197, 401}) check_attention<TestType>({1, tokens, 1, 16}, random);
 }
@@ -115,7 +116,7 @@ TEMPLATE_TEST_CASE("attention of several images and heads", "[kernels][attention
 TEMPLATE_TEST_CASE("attention gives the same bits for any number of threads", "[kernels][attention]", float,
                    double) {
   vbp::Random random(4);
-  // Fewer heads than threads, and fewer tokens than there could be parts.
+  // Includes fewer heads than threads, and fewer tokens than there could be blocks.
   for (const AttentionShape& shape :
        {AttentionShape{1, 130, 1, 20}, {1, 3, 1, 8}, {1, 1, 1, 4}, {2, 50, 3, 16}}) {
     GuardedMatrix<TestType> qkv(shape.rows(), 3 * shape.dim());
@@ -170,8 +171,8 @@ TEMPLATE_TEST_CASE("huge scores choose one value, equal ones average", "[kernels
   const AttentionShape shape{1, tokens, 1, 8};
   GuardedMatrix<TestType> qkv(tokens, 24);
   qkv.fill(random);
-  // Query i is a multiple of one key, whose scores reach 1e20 for every second token and are equal for the
-  // others.
+  // For every second query, key 30 has the score 1e20 and all other keys have -1e20. The other queries have
+  // equal scores for all keys.
   for (Index i = 0; i < tokens; ++i) {
     for (Index j = 0; j < 16; ++j) qkv(i, j) = TestType(0);
     qkv(i, 0) = i % 2 == 0 ? TestType(1e10) : TestType(0);

@@ -1,4 +1,5 @@
-/// Layer norm, attention, weight gradient, AdamW and norm: each against its scalar twin in double.
+/// Compares the kernels for layer norm, attention, weight gradient, AdamW and norm with their scalar
+/// references in double.
 
 #include <algorithm>
 #include <cmath>
@@ -26,7 +27,8 @@ using vbp::Matrix;
 using vbp::Vector;
 using vbp_test::gaussian;
 
-/// The distance of two results, relative to the expected one, in units of T's epsilon.
+/// The distance of a result from the expected one, divided by the norm of the expected one and by T's
+/// epsilon.
 template <class T, class Values, class Expected>
 double error_of(const Values& values, const Expected& expected) {
   const double scale = std::max(expected.norm(), std::numeric_limits<double>::min());
@@ -55,13 +57,13 @@ void check_layer_norm(Index rows, Index columns) {
     Vector<T> d_weight(columns), d_bias(columns);
     kernels::layer_norm_backward(x.data(), gradient.data(), rows, columns, weight.data(), T(1e-6),
                                  result.data(), d_weight.data(), d_bias.data(), partial.data(), workspace);
-    // Sums over columns or rows in vectors, of well-scaled values: a few epsilons, growing as their number's
-    // root.
+    // The error of a sum over columns or rows of values near 1 is a few epsilons and grows with the root of
+    // their number.
     const double bound = 4.0 + std::sqrt(static_cast<double>(std::max(rows, columns)));
-    // A row of one value has no variance: its normalised value is exactly 0.
+    // A row with a single value has no variance, so its normalised value is exactly 0.
     if (columns > 1) CHECK(error_of<T>(result, expected) <= bound);
     if (columns > 1) CHECK(error_of<T>(d_weight, expected_weight) <= bound);
-    // Against the size of what is summed: the sums themselves may come out near zero.
+    // The bound is relative to the summands, because the sums themselves may be near zero.
     CHECK((d_bias.template cast<double>() - expected_bias).norm() <=
           bound * static_cast<double>(std::numeric_limits<T>::epsilon()) * gradient.norm());
     if (threads == 1) first = result;
@@ -84,10 +86,12 @@ void check_attention(Index images, Index tokens, Index heads, Index head_dim) {
     Matrix<T> result = Matrix<T>::Constant(images * tokens, 3 * dim, T(5));
     kernels::attention_backward(qkv.data(), gradient.data(), images, tokens, heads, head_dim, result.data(),
                                 workspace);
-    // By products of depth `tokens` and `head_dim` and a softmax of relative error 2e-7 (float).
+    // The bound covers products of depth `tokens` and `head_dim` and a softmax with a relative error of 2e-7
+    // (float).
     const double bound = 8.0 + 2.0 * std::sqrt(static_cast<double>(tokens + head_dim));
     CHECK(error_of<T>(result.rightCols(dim), Matrix<double>(expected.rightCols(dim))) <= bound);
-    // One token attends to itself alone: queries and keys have no gradient but rounding.
+    // A single token attends only to itself, so the gradient with respect to queries and keys is zero up to
+    // rounding.
     if (tokens > 1)
       CHECK(error_of<T>(result.leftCols(2 * dim), Matrix<double>(expected.leftCols(2 * dim))) <= bound);
     if (tokens == 1) CHECK(result.leftCols(2 * dim).cwiseAbs().maxCoeff() <= T(1e-5));
@@ -127,7 +131,8 @@ void check_weight_gradient(Index rows, Index out, Index in) {
 
 TEST_CASE("the backward pass of layer norm is the reference's") {
   for (const Index rows : {1, 2, 63, 64, 65, 130}) {
-    // Not two columns: their normalised values are 1 and -1 whatever x is, so the gradient is what cancels.
+    // Two columns are left out: their normalised values are 1 and -1 for any x, so the gradient is only what
+    // cancellation leaves.
     for (const Index columns : {1, 7, 16, 17, 33, 384}) {
       check_layer_norm<float>(rows, columns);
       check_layer_norm<double>(rows, columns);
@@ -196,7 +201,7 @@ TEST_CASE("a step of AdamW is the reference's") {
                               d_second.data(), d_values.data());
     }
     for (Index i = 0; i < size; ++i) {
-      // A handful of roundings a step of values of order one.
+      // A few roundings per step of values near 1.
       CHECK(std::abs(first[i] - d_first[i]) <= 1e-6);
       CHECK(std::abs(second[i] - d_second[i]) <= 1e-6);
       CHECK(std::abs(values[i] - d_values[i]) <= 3e-6);
@@ -211,7 +216,7 @@ TEST_CASE("the sum of squares is taken in double") {
     const double expected = reference::square_sum(values.data(), size);
     CHECK(std::abs(kernels::square_sum(values.data(), size) - expected) <= 1e-14 * expected);
   }
-  // In single precision the ones would be lost, and the square overflow.
+  // In single precision the ones would be lost, and the square would overflow.
   Vector<float> wide = Vector<float>::Ones(1000);
   wide[500] = 1e25F;
   CHECK(std::isfinite(kernels::square_sum(wide.data(), 1000)));

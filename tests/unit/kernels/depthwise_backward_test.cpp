@@ -21,7 +21,7 @@ struct MapShape {
   Index pixels() const { return images * height * width; }
 };
 
-/// What goes in, each matrix at an alignment of its own.
+/// The inputs of the kernels, each with its own alignment.
 template <class T>
 struct MapInputs {
   GuardedMatrix<T> x, gradient, weight;
@@ -34,7 +34,7 @@ struct MapInputs {
   }
 };
 
-/// What comes out.
+/// The outputs of the kernels.
 template <class T>
 struct MapGradients {
   GuardedMatrix<T> input, weight, bias;
@@ -72,7 +72,8 @@ struct Expected {
   }
 };
 
-/// An element that sums n products is off by n + 1 units of the sum of their magnitudes at most.
+/// An element that sums n products has an error of at most n + 1 units of roundoff times the sum of their
+/// magnitudes.
 template <class T>
 void check_close(const GuardedMatrix<T>& actual, const Matrix<Oracle<T>>& expected,
                  const Matrix<Oracle<T>>& magnitude, Index products) {
@@ -119,7 +120,7 @@ TEMPLATE_TEST_CASE("gradients of a depthwise convolution of every number of chan
 TEMPLATE_TEST_CASE("gradients of a depthwise convolution of every height and width", "[kernels][depthwise]",
                    float, double) {
   vbp::Random random(2);
-  // Smaller than the kernel, as large, and around the tiles of pixels.
+  // Widths smaller than the kernel, equal to it, and around the sizes of the tiles.
   for (Index width = 1; width <= 32; ++width) check<TestType>({1, 2, width, 18}, 1, random);
   for (Index height = 1; height <= 23; ++height) check<TestType>({2, height, 5, 16}, 0, random);
 }
@@ -127,7 +128,7 @@ TEMPLATE_TEST_CASE("gradients of a depthwise convolution of every height and wid
 TEMPLATE_TEST_CASE("gradients of a depthwise convolution of more images than a task takes",
                    "[kernels][depthwise]", float, double) {
   vbp::Random random(3);
-  // Of one pixel 1,024 go together, of 600 one.
+  // A task processes 1,024 images of one pixel, but only one image of 600 pixels.
   check<TestType>({1030, 1, 1, 17}, 0, random);
   check<TestType>({3, 20, 30, 17}, 0, random);
 }

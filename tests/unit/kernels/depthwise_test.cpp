@@ -21,7 +21,7 @@ struct ConvolutionShape {
   Index pixels() const { return images * height * width; }
 };
 
-/// Kernels and biases, behind each other without gaps as the kernel reads them.
+/// Weights and biases without gaps, as the kernel expects them.
 template <class T>
 struct ConvolutionParameters {
   GuardedMatrix<T> weight, bias;
@@ -41,8 +41,8 @@ void run(const ConvolutionShape& shape, const GuardedMatrix<T>& x, const Convolu
                          p.weight.data(), p.bias.data(), out.data(), out.stride(), workspace);
 }
 
-/// The largest error in parts of its bound: 49 products and a bias are summed, each addition and product
-/// rounded once, so that each element is off by 50 units of the sum of magnitudes at most.
+/// The largest error divided by its bound. An element sums 49 products and a bias, and each addition and each
+/// product is rounded once. So its error is at most 50 units of roundoff times the sum of the magnitudes.
 template <class T>
 double worst_error(const ConvolutionShape& shape, const GuardedMatrix<T>& x,
                    const ConvolutionParameters<T>& p, const GuardedMatrix<T>& out) {
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("depthwise convolution of every number of channels and alignm
 
 TEMPLATE_TEST_CASE("depthwise convolution of every height and width", "[kernels][depthwise]", float, double) {
   vbp::Random random(2);
-  // Smaller than the kernel, as large, and around the tiles of pixels and the bands of rows.
+  // Sizes smaller than the kernel, equal to it, and around the tiles of pixels and the bands of rows.
   for (Index width = 1; width <= 32; ++width) check<TestType>({1, 2, width, 18}, 1, 1, random);
   for (Index height = 1; height <= 23; ++height) check<TestType>({2, height, 5, 16}, 0, 0, random);
 }
@@ -119,7 +119,7 @@ TEMPLATE_TEST_CASE("depthwise convolution gives the same bits for any number of 
     CHECK(out.values() == expected.values());
     CHECK(out.intact());
   }
-  // The last image alone.
+  // Only the last image.
   const ConvolutionShape one{1, shape.height, shape.width, shape.channels};
   GuardedMatrix<TestType> last(one.pixels(), one.channels);
   last.assign(x.values().bottomRows(one.pixels()));

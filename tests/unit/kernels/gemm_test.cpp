@@ -25,7 +25,7 @@ using kernels::EpilogueKind;
 constexpr EpilogueKind kKinds[] = {EpilogueKind::bias, EpilogueKind::bias_gelu, EpilogueKind::bias_gelu_tanh,
                                    EpilogueKind::scaled_residual};
 
-/// The operands of one product, each with gaps and an offset of its own.
+/// The operands of one product, each with its own gaps and offset.
 template <class T>
 struct Operands {
   GuardedMatrix<T> a, weight, bias, scale, residual;
@@ -62,7 +62,8 @@ void run(const GuardedMatrix<T>& a, const kernels::PackedWeight<T>& weight,
   kernels::gemm(a.data(), a.stride(), a.rows(), weight, epilogue, c.data(), c.stride(), workspace);
 }
 
-/// The documented error of an activation at the result x, beside what comes through its argument.
+/// The documented error bound of an activation whose result is x. It does not include the error of its
+/// argument.
 template <class T>
 Oracle<T> activation_error(EpilogueKind kind, Oracle<T> x) {
   if constexpr (std::is_same_v<T, double>) return 16 * kUnit<T> * std::max<Oracle<T>>(1, std::abs(x));
@@ -70,9 +71,9 @@ Oracle<T> activation_error(EpilogueKind kind, Oracle<T> x) {
   return kind == EpilogueKind::bias_gelu ? 1e-7 : 2e-7;
 }
 
-/// The largest error of C in parts of its bound. A sum of `depth` products and the bias is off by
-/// (depth + 1) u of the summed magnitudes (Higham 2002, section 3.1), however it is ordered. GELU of either
-/// form passes an error on with at most 1.13, its steepest slope; scale and residual add two roundings.
+/// The largest error of C divided by its bound. A sum of `depth` products and the bias has an error of at
+/// most (depth + 1) u times the sum of their magnitudes (Higham 2002, section 3.1), in any order. Either form
+/// of GELU amplifies an error at most by 1.13, its largest slope. Scale and residual add two roundings.
 template <class T>
 double worst_error(const Operands<T>& operands, const kernels::Epilogue<T>& epilogue,
                    const GuardedMatrix<T>& c) {
@@ -131,7 +132,7 @@ void check_product(Index rows, Index columns, Index depth, EpilogueKind kind, vb
 
 }  // namespace
 
-// Tiles are 6 or 14 rows times two vectors of 2 to 16 lanes, whichever the machine has.
+// A tile has 6 or 14 rows and two vectors of 2 to 16 lanes, depending on the machine.
 TEMPLATE_TEST_CASE("gemm of all shapes around the tile", "[kernels][gemm]", float, double) {
   vbp::Random random(1);
   int turn = 0;
@@ -155,7 +156,7 @@ TEMPLATE_TEST_CASE("gemm with every epilogue", "[kernels][gemm]", float, double)
   }
 }
 
-// A slice of the depth is 2048 or 4096 deep, whichever the machine's registers suggest.
+// A slice has a depth of 2048 or 4096, depending on the machine's registers.
 TEMPLATE_TEST_CASE("gemm of depths around one and several slices", "[kernels][gemm]", float, double) {
   vbp::Random random(3);
   int turn = 0;
@@ -164,7 +165,8 @@ TEMPLATE_TEST_CASE("gemm of depths around one and several slices", "[kernels][ge
   }
 }
 
-// A block of rows is at least eight tiles, 48 or 112 rows, and that is all it is where the depth is large.
+// The limit for the size of a block of rows is at least eight tiles, which are 48 or 112 rows. At a large
+// depth it is exactly eight.
 TEMPLATE_TEST_CASE("gemm of several blocks of rows", "[kernels][gemm]", float, double) {
   vbp::Random random(4);
   int turn = 0;
@@ -289,7 +291,7 @@ TEMPLATE_TEST_CASE("a packed weight knows its shape", "[kernels][gemm]", float, 
   const kernels::PackedWeight<TestType> weight(Matrix<TestType>::Ones(65, 7));
   CHECK(weight.out() == 65);
   CHECK(weight.in() == 7);
-  // Whole panels, the last one padded.
+  // The weight consists of whole panels; the last one is padded.
   CHECK(weight.bytes() >= 65 * 7 * static_cast<Index>(sizeof(TestType)));
   CHECK(weight.bytes() % (weight.panels() * 7 * static_cast<Index>(sizeof(TestType))) == 0);
   CHECK(reinterpret_cast<std::uintptr_t>(weight.data()) % 64 == 0);

@@ -16,7 +16,7 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-/// Scale, shift and epsilon of a layer norm, all of them different from what would do nothing.
+/// Weight, bias and epsilon of a layer norm. None of them is a neutral value.
 template <class T>
 struct Parameters {
   GuardedMatrix<T> weight, bias;
@@ -35,9 +35,9 @@ void run(const GuardedMatrix<T>& x, const Parameters<T>& p, GuardedMatrix<T>& ou
                       out.data(), out.stride(), workspace);
 }
 
-/// The largest error in parts of its bound: with n columns and deviation s the mean is off by d <= n u
-/// mean |x|, the variance by n + 3 roundings and by d^2, a normalised value z by d / s, by half of the
-/// variance's relative error and by four roundings, and the result by two more.
+/// The largest error divided by its bound. With n columns and deviation s, the mean has an error d <= n u
+/// mean |x|. The variance has n + 3 roundings and the error d^2. A normalised value z has the error d / s,
+/// half of the variance's relative error and four roundings. The result has two more roundings.
 template <class T>
 double worst_error(const GuardedMatrix<T>& x, const Parameters<T>& p, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
@@ -80,7 +80,7 @@ TEMPLATE_TEST_CASE("layer norm of every width, alignment and stride", "[kernels]
       run(x, p, out);
       REQUIRE(worst_error(x, p, out) <= 1.0);
       REQUIRE(out.intact());
-      // In place: the same bits.
+      // In place, the result must be bitwise the same.
       run(x, p, x);
       REQUIRE(x.values() == out.values());
       REQUIRE(x.intact());
@@ -104,8 +104,9 @@ TEMPLATE_TEST_CASE("layer norm of the widths of real models", "[kernels][layer_n
 
 TEMPLATE_TEST_CASE("layer norm of a small deviation around a large mean", "[kernels][layer_norm]", float,
                    double) {
-  // Whole numbers whose deviations cancel: sums, mean and deviations are exact in any order, so that nothing
-  // but a difference of squares, 20000^2 = 4e8 beside 2, could lose digits.
+  // The values are whole numbers whose deviations cancel, so sums, mean and deviations are exact in any
+  // order. Only a variance computed as a difference of squares would lose digits, because 20000^2 = 4e8 is
+  // much larger than 2.
   const Index columns = 384;
   vbp::Random random(3);
   GuardedMatrix<TestType> x(1, columns);
@@ -138,7 +139,7 @@ TEMPLATE_TEST_CASE("layer norm of a constant is the bias", "[kernels][layer_norm
 TEMPLATE_TEST_CASE("layer norm gives the same bits for any number of threads", "[kernels][layer_norm]", float,
                    double) {
   vbp::Random random(5);
-  // Rows that are many pieces of work, rows that are one each, and fewer rows than threads.
+  // Rows that form many tasks, rows that are one task each, and fewer rows than threads.
   for (const auto& [rows, columns] : {std::pair<Index, Index>{211, 384}, {7, 16400}, {2, 50}, {0, 8}}) {
     GuardedMatrix<TestType> x(rows, columns, 1);
     x.fill(random);

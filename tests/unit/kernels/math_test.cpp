@@ -12,10 +12,10 @@
 
 namespace {
 
-using Arch = vbp::kernels::DefaultArch;
+using Arch = xsimd::default_arch;
 namespace detail = vbp::simd;
 
-/// function(x) of each value, a vector at a time.
+/// Applies `function` to the values, one vector at a time.
 template <class T, class Function>
 std::vector<T> by_vector(std::vector<T> x, Function&& function) {
   using B = detail::Batch<Arch, T>;
@@ -41,7 +41,7 @@ std::vector<T> power_of_two(std::vector<T> x) {
 }  // namespace
 
 TEST_CASE("exp keeps its error bound from -87 to 88", "[kernels][math]") {
-  // Some three million numbers: twelve thousand for each power of two of the result.
+  // About three million numbers, twelve thousand for each power of two of the result.
   constexpr int count = 3'000'000;
   std::vector<float> x;
   for (int i = 0; i <= count; ++i) x.push_back(static_cast<float>(-87.0 + 175.0 * i / count));
@@ -93,7 +93,7 @@ TEST_CASE("powers of two keep their error bound from -126 to 0", "[kernels][math
     worst.add(powers[i], expected, 2e-7 * expected);
   }
   CHECK(worst.value() <= 1.0);
-  // A softmax's largest weight is exactly one before it is divided.
+  // The largest weight of a softmax must be exactly one before the division.
   CHECK(power_of_two<float>({0.0F, -0.0F, -3.0F}) == std::vector<float>{1.0F, 1.0F, 0.125F});
   for (const float power : power_of_two<float>({-126.5F, -1e30F, -std::numeric_limits<float>::infinity()})) {
     CHECK(power == std::ldexp(1.0F, -126));

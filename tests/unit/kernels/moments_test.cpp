@@ -15,9 +15,9 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-/// Adds the moments of random samples to random sums and compares them with the twin's. A sum of n terms
-/// after what was there is off by n + 2 roundings of the summed magnitudes, the deviations' own included; a
-/// square by three more.
+/// Adds the moments of random samples to random sums and compares the result with the reference. A sum of n
+/// terms and the previous value has n + 2 roundings of the summed magnitudes, including those of the
+/// deviations. A sum of squares has three more.
 template <class T, class S>
 void check_moments(Index rows, Index columns, Index gap, Index offset, vbp::Random& random) {
   using O = Oracle<T>;
@@ -39,7 +39,8 @@ void check_moments(Index rows, Index columns, Index gap, Index offset, vbp::Rand
       square_sum_magnitude(0, j) += deviation * deviation;
     }
   }
-  // The twin converts samples to its T, so it is given what the kernel's conversion makes of them.
+  // The reference converts samples to its own T, so it gets samples that are already converted to the
+  // kernel's T.
   const Matrix<O> converted = samples.template values<T>().template cast<O>();
   const Matrix<O> exact_shift = shift.template values<O>();
   kernels::reference::add_shifted_moments(converted.data(), rows, columns, columns, exact_shift.data(),
@@ -73,14 +74,15 @@ TEMPLATE_PRODUCT_TEST_CASE("moments of every width, alignment and number of rows
 }
 
 TEST_CASE("samples are converted before anything is subtracted", "[kernels][moments]") {
-  // In double 1 + 2^-40 - 1 = 2^-40; had the float been subtracted first, nothing would be left.
+  // In double, 1 - (1 - 2^-40) = 2^-40. If shift were converted to float before the subtraction, the
+  // difference would be 0.
   const float sample = 1.0F;
   const double shift = 1.0 - 0x1p-40;
   double sum = 0.0, square_sum = 0.0;
   kernels::add_shifted_moments(&sample, 1, 1, 1, &shift, &sum, &square_sum);
   CHECK(sum == 0x1p-40);
   CHECK(square_sum == 0x1p-80);
-  // The other way round the sample is rounded to float at first: 1 + 2^-40 is 1.
+  // In the opposite case, the sample is first rounded to float: 1 + 2^-40 becomes 1.
   const double fine_sample = 1.0 + 0x1p-40;
   const float coarse_shift = 1.0F;
   float coarse_sum = 0.0F, coarse_square_sum = 0.0F;

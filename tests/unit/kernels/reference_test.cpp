@@ -7,8 +7,8 @@
 
 #include "support/catch.hpp"
 
-// The twins are oracles of the other tests here, so they are checked themselves: by hand, against values
-// whose digits come from tables or from closed forms.
+// The references are the oracles of the other tests in this folder, so they are tested too: against values
+// computed by hand from tables or closed forms.
 namespace {
 
 using vbp::Index;
@@ -16,7 +16,7 @@ using vbp::Matrix;
 namespace kernels = vbp::kernels;
 namespace reference = vbp::kernels::reference;
 
-// A handful of operations on numbers around one.
+// A few roundings of numbers near one.
 constexpr double kTolerance = 8 * std::numeric_limits<double>::epsilon();
 
 void check_close(const std::vector<double>& actual, const std::vector<double>& expected) {
@@ -50,7 +50,7 @@ TEST_CASE("reference GELU by tanh is the logistic form", "[kernels][reference]")
     CHECK(reference::gelu_tanh(x) == Approx(x / (1.0 + std::exp(-2.0 * y))).epsilon(1e-13));
   }
   CHECK(reference::gelu_tanh(0.0) == 0.0);
-  // The approximation stays within 5e-4 of the exact function, and is not it.
+  // The approximation differs from the exact function by less than 5e-4, but it does differ.
   CHECK(std::abs(reference::gelu_tanh(2.0) - reference::gelu(2.0)) < 5e-4);
   CHECK(std::abs(reference::gelu_tanh(2.0) - reference::gelu(2.0)) > 5e-5);
 }
@@ -65,7 +65,7 @@ TEST_CASE("reference GELUs work element by element, in place too", "[kernels][re
 }
 
 TEST_CASE("reference gemm with each epilogue, by hand", "[kernels][reference]") {
-  // Rows four apart, of which three are read; C rows three apart, of which two are written.
+  // Rows of `a` have stride four and three values each; rows of `c` have stride three and two values each.
   const std::vector<double> a{1, 2, 3, 99, -1, 0, 2, 99};
   Matrix<double> weight(2, 3);
   weight << 1, 0, 1, 2, 1, -1;
@@ -105,7 +105,7 @@ TEST_CASE("reference softmax, by hand", "[kernels][reference]") {
 }
 
 TEST_CASE("reference layer norm, by hand", "[kernels][reference]") {
-  // 1, 2, 6: mean 3, variance 14 / 3.
+  // The values 1, 2, 6 have mean 3 and variance 14 / 3.
   const std::vector<double> x{1, 2, 6, 99, 5, 5, 5, 99}, weight{1, 2, 3}, bias{0, 10, 20};
   std::vector<double> out(6);
   reference::layer_norm(x.data(), 4, 2, 3, weight.data(), bias.data(), 4.0 / 3.0, out.data(), 3);
@@ -119,8 +119,8 @@ TEST_CASE("reference layer norm, by hand", "[kernels][reference]") {
 }
 
 TEST_CASE("reference attention, by hand", "[kernels][reference]") {
-  // One image, two tokens, two heads of one feature. Head 0 has queries 1 and 0, keys 0 and ln 3, so token 0
-  // weighs its values 1 : 3 and token 1 weighs them equally; head 1 has keys of zero.
+  // One image with two tokens and two heads of one feature. Head 0 has queries 1 and 0 and keys 0 and ln 3,
+  // so token 0 weights its values 1 : 3, and token 1 weights them equally. The keys of head 1 are zero.
   const double ln3 = std::log(3.0);
   const std::vector<double> qkv{1, 5, 0, 0, 8, 1, 0, 6, ln3, 0, 4, 2};
   std::vector<double> out(4);
@@ -130,7 +130,7 @@ TEST_CASE("reference attention, by hand", "[kernels][reference]") {
   CHECK(out[2] == Approx(6.0).epsilon(kTolerance));
   CHECK(out[3] == Approx(1.5).epsilon(kTolerance));
 
-  // A head of four features divides the scores by two; a second image knows nothing of the first.
+  // With four features per head, scores are divided by two. The second image must not depend on the first.
   std::vector<double> wide(2 * 2 * 12, 0.0);
   wide[0] = 2;         // image 0, token 0, q
   wide[12 + 4] = ln3;  // image 0, token 1, k
@@ -155,14 +155,14 @@ TEST_CASE("reference moments add to what is there", "[kernels][reference]") {
 }
 
 TEST_CASE("reference depthwise convolution moves each channel by its kernel", "[kernels][reference]") {
-  // A kernel that is one at a single place moves the image against that place's distance from the middle;
-  // what comes in from outside is zero. The second channel has another place than the first.
+  // If only one weight of a kernel is one, the convolution moves the image by that weight's distance from the
+  // centre, in the opposite direction. Zeros move in from outside. The two channels have different kernels.
   const Index height = 4, width = 5;
   std::vector<double> x(static_cast<std::size_t>(height * width * 2));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i + 1);
   std::vector<double> weight(49 * 2, 0.0);
-  weight[(2 * 7 + 5) * 2] = 1.0;      // a row up, two columns to the right
-  weight[(6 * 7 + 3) * 2 + 1] = 3.0;  // three rows down
+  weight[(2 * 7 + 5) * 2] = 1.0;      // takes the pixel a row above and two columns to the right
+  weight[(6 * 7 + 3) * 2 + 1] = 3.0;  // takes the pixel three rows below
   const std::vector<double> bias{0.5, -0.25};
   std::vector<double> out(x.size());
   reference::depthwise_7x7(x.data(), 1, height, width, 2, weight.data(), bias.data(), out.data());

@@ -10,13 +10,13 @@
 
 namespace {
 
-using Arch = vbp::kernels::DefaultArch;
+using Arch = xsimd::default_arch;
 namespace detail = vbp::simd;
 
 template <class T>
 using Batch = detail::Batch<Arch, T>;
 
-/// The lanes of a batch.
+/// The lanes of a batch as a vector.
 template <class T>
 std::vector<T> lanes(const Batch<T>& batch) {
   std::vector<T> values(Batch<T>::size);
@@ -24,7 +24,7 @@ std::vector<T> lanes(const Batch<T>& batch) {
   return values;
 }
 
-/// first, first + step, ... one a lane.
+/// The values first, first + step, ..., one per lane.
 template <class T>
 std::vector<T> ramp(T first, T step) {
   std::vector<T> values;
@@ -60,7 +60,7 @@ TEMPLATE_TEST_CASE("load_as converts lane by lane from any address", "[kernels][
 }
 
 TEMPLATE_TEST_CASE("sum_lanes adds every lane once", "[kernels][simd]", float, double) {
-  // Powers of two, whose sum is exact in any order and tells which lanes it holds.
+  // The sum of distinct powers of two is exact in any order, and its bits show which lanes it contains.
   std::vector<TestType> values;
   for (std::size_t i = 0; i < Batch<TestType>::size; ++i) values.push_back(static_cast<TestType>(1 << i));
   CHECK(detail::sum_lanes<Arch, TestType>(Batch<TestType>::load_unaligned(values.data())) ==

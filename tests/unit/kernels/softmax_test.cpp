@@ -19,17 +19,17 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-/// The relative error of exp.
+/// The relative error bound of exp.
 template <class T>
 constexpr Oracle<T> kExpError = std::is_same_v<T, float> ? Oracle<T>(2e-7) : 4 * kUnit<T>;
 
-/// What the flushing of exp adds to a vanishing weight at most.
+/// The largest weight that exp can return for a value whose true weight is zero.
 constexpr double kFlushed = 2e-38;
 
-/// Applies the kernel and returns its largest error in parts of the bound. A power's argument is rounded
-/// four times (the difference, 1 / ln(2) times the scale, the product), so the power is off by that many
-/// units in its argument and by exp's own error; the sum of n powers is off by as much on their weighted
-/// average and by n roundings; the quotient has both errors.
+/// Applies the kernel and returns the largest error divided by its bound. The argument of a power is rounded
+/// four times (the difference, 1 / ln(2) times the scale, the product). So the relative error of a power is
+/// four units of roundoff times its argument, plus the error of exp. The relative error of the sum of n
+/// powers is the weighted average of these errors, plus n roundings. The quotient has both errors.
 template <class T>
 double worst_error(GuardedMatrix<T>& values, T scale) {
   const Index columns = values.columns();
@@ -115,7 +115,7 @@ TEMPLATE_TEST_CASE("softmax of extreme rows", "[kernels][softmax]", float, doubl
         }
       }
     }
-    // One value far above the others takes all, wherever it is.
+    // If one value is far above the others, it gets the whole weight, at any position.
     for (const TestType other : {TestType(0), TestType(-1e30), Limits::lowest()}) {
       for (std::size_t place = 0; place < size; ++place) {
         INFO(columns << " values, all " << other << " but number " << place);
@@ -128,11 +128,11 @@ TEMPLATE_TEST_CASE("softmax of extreme rows", "[kernels][softmax]", float, doubl
       }
     }
   }
-  // Minus infinity, as masks use it, is a weight of nothing.
+  // Masks use minus infinity; its weight must be zero.
   const std::vector<TestType> masked = softmax<TestType>({1, -Limits::infinity(), 1, 1, 1});
   CHECK(masked[0] == TestType(0.25));
   CHECK(masked[1] <= kFlushed);
-  // What is not a number spoils its row, wherever it is, rather than vanish in it.
+  // A NaN must make its whole row NaN, at any position.
   for (std::size_t place = 0; place < 37; ++place) {
     std::vector<TestType> row(37, TestType(1));
     row[place] = Limits::quiet_NaN();

@@ -17,9 +17,10 @@ using vbp_test::kUnit;
 using vbp_test::Oracle;
 namespace kernels = vbp::kernels;
 
-/// Adds the products of random deviations to random sums and compares the upper triangle with the twin's. A
-/// deviation is off by one rounding, a sum of n <= 256 products of two in T by n + 4 of the summed
-/// magnitudes; a float64 sum of such sums and of what was there by as many of its own as there are sums.
+/// Adds the products of random deviations to random sums and compares the upper triangle with the reference.
+/// A deviation has one rounding. A sum in T of n <= 256 products of two deviations has an error of n + 4
+/// roundings of the summed magnitudes. The float64 sum of such sums and of the previous value has as many
+/// roundings in float64 as there are sums.
 template <class T, class S>
 void check_products(Index rows, Index columns, Index gap, Index offset, int threads, vbp::Random& random) {
   using O = Oracle<T>;
@@ -75,14 +76,16 @@ TEMPLATE_PRODUCT_TEST_CASE("products of deviations at every width and number of 
                            static_cast<int>(1 + columns % 3), random);
     }
   }
-  // Sums that are flushed several times, full and not.
+  // With these numbers of rows, sums in T are added to float64 once or several times, after 256 samples or
+  // fewer.
   for (const Index rows : {255, 256, 257, 600}) check_products<T, S>(rows, 37, 0, 0, 2, random);
 }
 
 TEST_CASE("what no product may overflow from is told before", "[kernels][syrk]") {
   vbp::ThreadPool pool(1);
   const float infinity = std::numeric_limits<float>::infinity();
-  // One column each: fine, NaN, infinite, too large to be squared, and as large as 256 squares allow.
+  // One column each: normal values, a NaN, an infinity, a value too large to be squared, and the largest
+  // value of which 256 squares can be summed.
   const float largest = std::sqrt(std::numeric_limits<float>::max() / 256.0F);
   const float samples[2][5] = {{1.0F, std::nanf(""), 1.0F, 1e20F, largest},
                                {2.0F, 1.0F, -infinity, 1.0F, 0.0F}};
@@ -128,7 +131,7 @@ TEST_CASE("products with other columns and squares are those of all columns toge
   Matrix<double> all = Matrix<double>::Zero(kColumns, kColumns);
   pack(0, kColumns).add_products(all.data(), kColumns, pool);
   CHECK(pack(0, kColumns).squares(pool) == all.diagonal());
-  // 8, 16 and 32 are the panels of the instruction sets.
+  // The columns are split at and just after multiples of the vector widths.
   for (const Index first : {0, 1, 8, 9, 16, 17, 32, 33, static_cast<int>(kColumns)}) {
     const Index rest = kColumns - first;
     GuardedMatrix<double> cross(first, rest, 3);

@@ -27,7 +27,7 @@ struct WindowShape {
   Index table_rows() const { return (2 * table_window - 1) * (2 * table_window - 1); }
 };
 
-/// All that goes in, in double; what the kernel gets is rounded.
+/// All inputs in double; the kernel gets them rounded to T.
 struct WindowInputs {
   Matrix<double> qkv, gradient, padding, table;
 
@@ -80,8 +80,8 @@ WindowGradients<double> expected_of(const WindowShape& s, const WindowInputs& in
   return result;
 }
 
-/// By norm, as for attention without windows: products of depth `tokens` and `head_dim` and a softmax of
-/// relative error 2e-7 (float), summed over maps and windows.
+/// The bound is relative to the norm, as for attention without windows. It covers products of depth `tokens`
+/// and `head_dim` and a softmax with a relative error of 2e-7 (float), summed over maps and windows.
 template <class T>
 void check(const WindowShape& s) {
   INFO("side " << s.layout.side << ", window " << s.layout.window << ", shift " << s.layout.shift
@@ -96,7 +96,7 @@ void check(const WindowShape& s) {
     return (a.template cast<double>() - b).norm();
   };
   CHECK(distance(actual.qkv, expected.qkv) <= bound * expected.qkv.norm());
-  // Sums over windows of what may cancel: against the size of the summands.
+  // These are sums over windows that may cancel, so the bound is relative to the size of the summands.
   const double windows = std::sqrt(static_cast<double>(s.maps * s.layout.windows()));
   CHECK(distance(actual.padding, expected.padding) <= windows * bound * expected.qkv.norm());
   CHECK(distance(actual.table, expected.table) <= windows * bound * in.gradient.norm());
@@ -121,7 +121,7 @@ TEMPLATE_TEST_CASE("the backward pass of attention within windows of every layou
 TEMPLATE_TEST_CASE("the backward pass of attention within windows of every width of a head",
                    "[kernels][window]", float, double) {
   for (Index head_dim = 1; head_dim <= 34; ++head_dim) check<TestType>({{5, 3, 1, false}, 1, 2, head_dim, 3});
-  // The windows of the published networks; queries of more than one block.
+  // The window sizes of the published networks. The larger window has more queries than a block.
   check<TestType>({{14, 7, 3, false}, 2, 3, 32, 7});
   check<TestType>({{12, 12, 0, false}, 2, 1, 32, 12});
 }
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("the backward pass of attention within windows of every width
 TEMPLATE_TEST_CASE(
     "the backward pass of attention within windows has the same bits for any number of threads",
     "[kernels][window]", float, double) {
-  // 33 maps of one window are three tasks, of four windows nine.
+  // 33 maps of one window form three tasks; 33 maps of four windows form nine.
   for (const WindowLayout& layout : {WindowLayout{4, 4, 0, false}, WindowLayout{5, 3, 1, false}}) {
     const WindowShape shape{layout, 33, 3, 8, layout.window};
     const WindowInputs in(shape);

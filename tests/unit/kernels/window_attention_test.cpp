@@ -24,7 +24,8 @@ std::string text_of(const WindowLayout& layout) {
          std::to_string(layout.shift) + (layout.pad_before_shift ? ", padded first" : "");
 }
 
-/// Every layout of maps up to `largest` pixels a side; shifts beyond half a window too.
+/// Calls body(layout) for every layout of maps with sides up to `largest`, including shifts of more than half
+/// a window.
 template <class Body>
 void for_each_layout(Index largest, Body&& body) {
   for (Index side = 1; side <= largest; ++side) {
@@ -71,7 +72,7 @@ struct Case {
     return out;
   }
 
-  /// The reference on qkv and padding of another type.
+  /// The reference, computed with qkv and padding of another type.
   template <class O>
   Matrix<O> expected(const Matrix<O>& rows, const Matrix<O>& fill) const {
     Matrix<O> result(rows.rows(), dim());
@@ -86,8 +87,8 @@ struct Case {
   }
 };
 
-/// The largest error in parts of its bound, which is attention's (see attention_test.cpp) for scores that
-/// are as large as |q| |k| / sqrt(d) and a bias together. What -100 hides has no weight that counts.
+/// The largest error divided by its bound. The bound is that of attention_test.cpp, for scores as large as
+/// |q| |k| / sqrt(d) plus a bias. A score that is lowered by 100 has a negligible weight.
 template <class T>
 double worst_error(const Case<T>& of, const GuardedMatrix<T>& out) {
   using O = Oracle<T>;
@@ -95,7 +96,7 @@ double worst_error(const Case<T>& of, const GuardedMatrix<T>& out) {
   const Matrix<O> rows = of.qkv.template values<O>();
   const Matrix<O> fill = of.padding.template values<O>();
   const Matrix<O> expected = of.template expected<O>(rows, fill);
-  // The same weights on the magnitudes of the values.
+  // The weights applied to the magnitudes of the values.
   Matrix<O> magnitudes = rows, fill_magnitudes = fill;
   magnitudes.rightCols(of.dim()) = magnitudes.rightCols(of.dim()).cwiseAbs().eval();
   fill_magnitudes.rightCols(of.dim()) = fill_magnitudes.rightCols(of.dim()).cwiseAbs().eval();
@@ -191,10 +192,10 @@ TEMPLATE_TEST_CASE("window attention gives the same bits for any number of threa
 TEMPLATE_TEST_CASE("a large bias makes a pixel look at that neighbour alone", "[kernels][windows]", float,
                    double) {
   vbp::Random random(6);
-  // Queries and keys are zero, so that the table alone decides.
+  // Queries and keys are zero, so only the table determines the weights.
   Case<TestType> of({9, 3, 1, false}, 1, 1, 4, random);
   of.table.setZero();
-  of.table((2 + 1) * 5 + 2 - 2, 0) = TestType(60);  // the key a pixel above and two to the right
+  of.table((2 + 1) * 5 + 2 - 2, 0) = TestType(60);  // the key one pixel above and two to the right
   for (Index i = 0; i < of.qkv.rows(); ++i) {
     for (Index j = 0; j < 8; ++j) of.qkv(i, j) = TestType(0);
   }
@@ -202,7 +203,8 @@ TEMPLATE_TEST_CASE("a large bias makes a pixel look at that neighbour alone", "[
   Index found = 0;
   for (Index row = 0; row < 9; ++row) {
     for (Index column = 0; column < 9; ++column) {
-      // In the shifted map; windows of three begin at 0, 3 and 6, and its last row and column came round.
+      // Positions in the shifted map, whose windows of three begin at 0, 3 and 6. Its last row and column
+      // come from the opposite end of the map.
       const Index shifted_row = (row + 8) % 9, shifted_column = (column + 8) % 9;
       const bool inside = shifted_row % 3 >= 1 && shifted_column % 3 == 0;
       const bool hidden = shifted_row == 8 || shifted_column + 2 == 8;
@@ -222,7 +224,7 @@ TEMPLATE_TEST_CASE("what lies at the opposite end of the map is not looked at", 
   vbp::Random random(7);
   Case<TestType> of({6, 3, 1, false}, 1, 1, 4, random);
   const GuardedMatrix<TestType> before = of.attend();
-  for (Index j = 0; j < 12; ++j) of.qkv(0, j) += TestType(1);  // the upper left pixel, alone in its region
+  for (Index j = 0; j < 12; ++j) of.qkv(0, j) += TestType(1);  // the upper left pixel: a region of its own
   const GuardedMatrix<TestType> after = of.attend();
   for (Index i = 0; i < 36; ++i) {
     for (Index j = 0; j < 4; ++j) CHECK((before(i, j) == after(i, j)) == (i != 0));

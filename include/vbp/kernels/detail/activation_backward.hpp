@@ -1,5 +1,6 @@
 #pragma once
-/// GELU together with its derivative. Coefficients by tests/golden/make_activation_coefficients.py.
+/// GELU together with its derivative. The script tests/golden/make_activation_coefficients.py computes the
+/// coefficients.
 
 #include <cmath>
 
@@ -14,8 +15,9 @@ struct ValueAndSlope {
   Batch<Arch, T> slope;
 };
 
-/// x Phi(x) and Phi(x) + x phi(x). As in gelu(), Phi(-a) = exp(-a^2 / 2) R(a), but with the absolute error of
-/// that product minimised, 7e-8, since here it is not multiplied by a. float: value and slope within 3e-7.
+/// x Phi(x) and its derivative Phi(x) + x phi(x). Phi(-a) is computed as exp(-a^2 / 2) R(a), where the
+/// polynomial R minimises the absolute error of that product, 7e-8. The absolute error counts because the
+/// derivative contains Phi without a factor of a. In float, value and derivative are within 3e-7.
 template <class Arch, class T>
 inline ValueAndSlope<Arch, T> gelu_with_slope(const Batch<Arch, T>& x) noexcept {
   using B = Batch<Arch, T>;
@@ -41,24 +43,25 @@ inline ValueAndSlope<Arch, T> gelu_with_slope(const Batch<Arch, T>& x) noexcept 
   }
 }
 
-/// The tanh approximation x s(t), s the logistic function, t = 2 sqrt(2 / pi) (x + 0.044715 x^3), and its
-/// derivative s + x s (1 - s) t'.
+/// The tanh approximation of GELU, x s(t), where s is the logistic function and t = 2 sqrt(2 / pi) (x +
+/// 0.044715 x^3), and its derivative s + x s (1 - s) t'.
 template <class Arch, class T>
 inline ValueAndSlope<Arch, T> gelu_tanh_with_slope(const Batch<Arch, T>& x) noexcept {
   using B = Batch<Arch, T>;
   constexpr T twice_s = T(1.5957691216057307118);
   const B square = x * x;
   const B minus_t = x * multiply_add<Arch, T>(square, B(T(-0.044715) * twice_s), B(-twice_s));
-  // Bounded, since infinity times s = 0 is no number; e^-88 is nothing beside 1 in either precision.
+  // The exponent is limited, because infinity times s = 0 would give NaN. e^-88 is negligible beside 1 in
+  // float and in double.
   const B power = exponential<Arch, T>(xsimd::min(minus_t, B(T(88))));
   const B logistic = divide<Arch, T>(B(T(1)), B(T(1)) + power);
   const B value = x * logistic;
   const B inner = multiply_add<Arch, T>(square, B(T(3 * 0.044715) * twice_s), B(twice_s));
-  // 1 - s would cancel for large x; it is s e^-t.
+  // 1 - s equals s e^-t. Subtracting s from 1 would lose all digits for large x.
   return {value, multiply_add<Arch, T>(value * (logistic * power), inner, logistic)};
 }
 
-/// hidden = f(x) and gradient *= f'(x), elementwise.
+/// Sets hidden = f(x) and gradient *= f'(x), elementwise. `function` returns f and f'.
 template <class Arch, class T, class Function>
 void activation_backward(const T* x, std::ptrdiff_t size, T* hidden, T* gradient,
                          Function&& function) noexcept {

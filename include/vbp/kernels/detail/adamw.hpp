@@ -12,7 +12,7 @@ void adamw_update(const T* gradient, std::ptrdiff_t size, const AdamWStep<T>& st
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
   const auto update = [&](const T* g_at, T* m_at, T* v_at, T* w_at) noexcept {
     const B g = B::load_unaligned(g_at) * B(step.gradient_scale);
-    // m + (1 - beta) (g - m): PyTorch's lerp, exact where g equals m.
+    // m + (1 - beta) (g - m), as in PyTorch's lerp. It is exact if g equals m.
     const B m_before = B::load_unaligned(m_at);
     const B m = multiply_add<Arch, T>(B(T(1) - step.beta1), g - m_before, m_before);
     const B v = multiply_add<Arch, T>(B(T(1) - step.beta2) * g, g, B::load_unaligned(v_at) * B(step.beta2));

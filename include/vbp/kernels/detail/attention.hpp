@@ -7,8 +7,9 @@
 
 namespace vbp::simd {
 
-/// Attention of a batch: rows of qkv [images * tokens, 3 * heads * head_dim] hold the heads of q, then of k,
-/// then of v, and lie dense; out is [images * tokens, heads * head_dim] with rows `out_stride` apart.
+/// The operands of attention for a batch. A row of qkv [images * tokens, 3 * heads * head_dim] holds q of all
+/// heads, then k, then v; the rows are contiguous. out is [images * tokens, heads * head_dim] with row stride
+/// `out_stride`.
 template <class T>
 struct AttentionOperands {
   const T* qkv = nullptr;
@@ -21,18 +22,19 @@ struct AttentionOperands {
   std::ptrdiff_t out_stride = 0;
 };
 
-/// Attention within the windows of maps: `images` counts windows, those of one map after the other, `tokens`
-/// are a window's. Rows of qkv and out are where `rows` says.
+/// The operands of attention within the windows of maps. `attention.images` is the number of windows, one map
+/// after the other, and `attention.tokens` is the number of tokens in a window. The table `rows` says which
+/// rows of qkv and out belong to a window.
 template <class T>
 struct WindowOperands {
   AttentionOperands<T> attention;
-  std::ptrdiff_t windows = 1;          ///< of a map
-  std::ptrdiff_t map_rows = 0;         ///< rows of qkv and out that a map has
-  const std::int32_t* rows = nullptr;  ///< [windows, tokens]: the token's row of the map; -1 for `padding`
-  const T* padding = nullptr;          ///< the row of qkv, [3 * heads * head_dim], of a token that has none
+  std::ptrdiff_t windows = 1;          ///< windows in a map
+  std::ptrdiff_t map_rows = 0;         ///< rows of qkv and out for each map
+  const std::int32_t* rows = nullptr;  ///< [windows, tokens]: each token's row in its map; -1: padding
+  const T* padding = nullptr;          ///< [3 * heads * head_dim]: the row of qkv of every padding token
   const T* bias = nullptr;             ///< [kinds, heads, tokens, bias_stride], added to q k^T before scaling
-  std::ptrdiff_t bias_stride = 0;      ///< at least `tokens` in whole vectors
-  const std::int32_t* kinds = nullptr;  ///< [windows]: which bias is a window's
+  std::ptrdiff_t bias_stride = 0;      ///< at least `tokens`, a whole number of vectors
+  const std::int32_t* kinds = nullptr;  ///< [windows]: the kind of each window, which selects its bias
 };
 
 template <class Arch, class T>
@@ -41,8 +43,9 @@ std::ptrdiff_t round_to_panel(std::ptrdiff_t columns) noexcept {
   return (columns + width - 1) / width * width;
 }
 
-/// Queries that are worked on together: as many register tiles as have scores in a half of the smallest
-/// first-level cache, so that few tokens make one product of them all.
+/// Number of queries in a block. A block consists of as many register tiles as keep their scores within 16
+/// KiB (half of the smallest first-level cache), but of at least one. With few tokens, one block holds all
+/// queries.
 template <class Arch, class T>
 std::ptrdiff_t attention_rows(std::ptrdiff_t tokens) noexcept {
   constexpr std::ptrdiff_t rows = GemmShape<Arch, T>::rows;
@@ -56,8 +59,8 @@ std::ptrdiff_t attention_blocks(std::ptrdiff_t tokens) noexcept {
   return (tokens + rows - 1) / rows;
 }
 
-/// Elements of scratch of one task: packed keys and values, the scores of a block and their sums, and what
-/// the two products need.
+/// Number of scratch elements of one task: packed keys and values, the scores of a block, their sums, and the
+/// scratch of the two matrix products.
 template <class Arch, class T>
 std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
   const std::ptrdiff_t rows = attention_rows<Arch, T>(tokens);
@@ -67,23 +70,24 @@ std::ptrdiff_t attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t 
                   gemm_scratch_elements<Arch, T>(rows, head_dim));
 }
 
-/// A head of one image, or of one window: its queries, and keys and values `part` and 2 `part` behind them.
+/// One head of an image or a window. The keys are `part` elements behind the queries, and the values are 2 *
+/// `part` elements behind them.
 template <class T>
 struct AttentionHead {
   const T* q;
   std::ptrdiff_t part;
   std::ptrdiff_t stride;
-  const T* bias;  ///< [tokens, tokens], null: none
+  const T* bias;  ///< [tokens, tokens], or null for no bias
   std::ptrdiff_t bias_stride;
 };
 
-/// The memory of a task, divided.
+/// The scratch memory of a task, divided into its parts.
 template <class Arch, class T>
 struct AttentionScratch {
   T* keys;
   T* values;
   T* scores;
-  T* factors;  ///< what each row of a block's weighted sums is still to be multiplied with
+  T* factors;  ///< the caller still has to multiply each row of a block's result by its factor
   T* rest;
   std::ptrdiff_t score_stride;
 
@@ -103,8 +107,9 @@ void pack_head(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff
   pack_panels_transposed<Arch, T>(head.q + 2 * head.part, head_dim, tokens, head.stride, scratch.values);
 }
 
-/// Queries [first, first + rows) of a packed head: out = softmax(scale (q k^T + bias)) v, as weighted sums of
-/// the values, [rows, head_dim], which the factors divide.
+/// Attention of queries [first, first + rows) of a packed head. Writes softmax(scale (q k^T + bias)) v to out
+/// [rows, head_dim], but without dividing by the sums of the softmax. Writes the inverse of each row's sum to
+/// scratch.factors.
 template <class Arch, class T>
 [[gnu::always_inline]] inline void attend(const AttentionHead<T>& head, std::ptrdiff_t first,
                                           std::ptrdiff_t rows, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
@@ -115,7 +120,7 @@ template <class Arch, class T>
   const std::ptrdiff_t padded = (tokens + lanes - 1) / lanes * lanes;
   const std::ptrdiff_t whole = padded - lanes;
   const std::ptrdiff_t score_stride = scratch.score_stride;
-  // Keys that fill the last vector up get no weight.
+  // The mask gives weight zero to the keys that only pad the last vector.
   alignas(64) T mask[B::size];
   for (std::ptrdiff_t j = 0; j < lanes; ++j) {
     mask[j] = whole + j < tokens ? T(0) : -std::numeric_limits<T>::infinity();
@@ -134,7 +139,8 @@ template <class Arch, class T>
        .c = scratch.scores,
        .c_stride = score_stride},
       scratch.rest);
-  // Step by step over some rows: a reduction over lanes waits for itself, but not for the next row's.
+  // Each of the three loops handles several rows. A reduction over lanes is a chain of dependent
+  // instructions, and the CPU can overlap the chains of different rows.
   constexpr std::ptrdiff_t together = GemmShape<Arch, T>::rows;
   for (std::ptrdiff_t begin = 0; begin < rows; begin += together) {
     const std::ptrdiff_t end = std::min(begin + together, rows);
@@ -165,7 +171,7 @@ template <class Arch, class T>
                       scratch.rest);
 }
 
-/// to = from * factor; may be the same memory.
+/// to = from * factor; `to` and `from` may be the same memory.
 template <class Arch, class T>
 inline void scale_row(const T* from, std::ptrdiff_t size, T factor, T* to) noexcept {
   using B = Batch<Arch, T>;
@@ -177,8 +183,8 @@ inline void scale_row(const T* from, std::ptrdiff_t size, T factor, T* to) noexc
   for (std::ptrdiff_t j = vectors; j < size; ++j) to[j] = from[j] * factor;
 }
 
-/// Blocks [begin, end) of queries, numbered by image, head, block: out = softmax(scale q k^T) v. A head's
-/// keys and values are packed by every task that has a block of it.
+/// Computes blocks [begin, end) of queries, which are numbered by image, head and block: out = softmax(scale
+/// q k^T) v. Each task packs the keys and values of every head whose blocks it computes.
 template <class Arch, class T>
 void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
                     T* memory) noexcept {
@@ -200,7 +206,7 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
     const std::ptrdiff_t first = block * tokens / blocks;
     const std::ptrdiff_t rows = (block + 1) * tokens / blocks - first;
     T* const out = operands.out + (image * tokens + first) * operands.out_stride + index * head_dim;
-    // The sums of the weights divide the result, which has fewer columns than the weights.
+    // Divides the result by the sums instead of the weights, because the result has fewer columns.
     attend(head, first, rows, tokens, head_dim, operands.scale, scratch, out, operands.out_stride);
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       T* const at = out + row * operands.out_stride;
@@ -209,8 +215,9 @@ void attention_task(const AttentionOperands<T>& operands, std::ptrdiff_t begin, 
   }
 }
 
-/// to [tokens, parts * padded] = of the rows of a map that `places` names `parts` slices of `size` values,
-/// `dim` apart. `padding` is the row of a place below zero, null for zeros.
+/// Gathers rows of a map. For each token, copies `parts` slices of `size` values, which are `dim` apart, from
+/// row places[token] of the map to one row of `to` [tokens, parts * padded]. A negative place stands for the
+/// row `padding`, or for zeros if `padding` is null.
 template <class Arch, class T>
 void gather_slices(const T* map, const T* padding, const std::int32_t* places, std::ptrdiff_t tokens,
                    std::ptrdiff_t parts, std::ptrdiff_t dim, std::ptrdiff_t size, std::ptrdiff_t padded,
@@ -232,8 +239,8 @@ void gather_slices(const T* map, const T* padding, const std::int32_t* places, s
   }
 }
 
-/// Elements of scratch of one task on windows: a head's queries, keys and values side by side, and a block of
-/// the result, beside what attention takes anyway.
+/// Number of scratch elements of one task on windows. In addition to the scratch of attention, it holds the
+/// queries, keys and values of a head side by side, and one block of the result.
 template <class Arch, class T>
 std::ptrdiff_t window_attention_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
   const std::ptrdiff_t padded = round_to_panel<Arch, T>(head_dim);
@@ -241,9 +248,9 @@ std::ptrdiff_t window_attention_scratch_elements(std::ptrdiff_t tokens, std::ptr
          attention_scratch_elements<Arch, T>(tokens, head_dim);
 }
 
-/// The same within windows, whose tokens are gathered from the map as a head is packed; each row of the
-/// result goes to its place in the map, that of a token without one nowhere. So dividing a map into windows
-/// and putting it together again takes no pass over memory of its own.
+/// Like attention_task, within windows. The tokens of a window are gathered from the map when a head is
+/// packed, and each row of the result is written to its place in the map; rows of padding tokens are dropped.
+/// So dividing the map into windows and merging them needs no extra pass over memory.
 template <class Arch, class T>
 void window_attention_task(const WindowOperands<T>& operands, std::ptrdiff_t begin, std::ptrdiff_t end,
                            T* memory) noexcept {

@@ -8,18 +8,19 @@
 
 namespace vbp::simd {
 
-/// Queries whose scores are in the cache at one time.
+/// Number of queries in a block. The scores of a block are in the cache at the same time.
 template <class Arch, class T>
 inline constexpr std::ptrdiff_t kBackwardRows = 4 * GemmShape<Arch, T>::rows;
 
-/// Elements of scratch of attention_head_backward.
+/// Number of scratch elements that attention_head_backward needs.
 template <class Arch, class T>
 std::ptrdiff_t attention_backward_scratch_elements(std::ptrdiff_t tokens, std::ptrdiff_t head_dim) noexcept {
   constexpr std::ptrdiff_t rows = kBackwardRows<Arch, T>;
   const std::ptrdiff_t token_panels = round_to_panel<Arch, T>(tokens);
   const std::ptrdiff_t dim_panels = round_to_panel<Arch, T>(head_dim);
-  // Keys and values as columns of scores, keys as rows; then, of a block of queries, the queries and the
-  // gradient as rows, weights and their gradient, and one of these transposed.
+  // The memory holds, in this order: keys and values packed for the scores; keys packed as rows; queries and
+  // gradient of one block, packed as rows; the block's weights and their gradient; one of these two,
+  // transposed.
   const std::ptrdiff_t products =
       std::max({gemm_scratch_elements<Arch, T>(rows, head_dim), gemm_scratch_elements<Arch, T>(rows, tokens),
                 gemm_scratch_elements<Arch, T>(tokens, rows)});
@@ -27,7 +28,8 @@ std::ptrdiff_t attention_backward_scratch_elements(std::ptrdiff_t tokens, std::p
          (tokens * rows + 15) / 16 * 16 + products;
 }
 
-/// row <- p (row - sum(p row)) scale for each row: the gradient by the scores from that by the softmax p.
+/// Turns the gradient with respect to the softmax p into the gradient with respect to the scores, in place:
+/// each row becomes p (row - sum(p row)) scale.
 template <class Arch, class T>
 void softmax_backward(const T* p, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t stride, T scale,
                       T* gradient) noexcept {
@@ -49,11 +51,11 @@ void softmax_backward(const T* p, std::ptrdiff_t rows, std::ptrdiff_t columns, s
   }
 }
 
-/// One head of one image or window. For out = p v, p = softmax(scale (q k^T + bias)) and the gradient g of a
-/// loss by out: dv = p^T g, dp = g v^T, ds = scale p (dp - rowsum(p dp)), dq = ds k, dk = ds^T q. p is
-/// computed anew, a block of queries at a time. dq, dk and dv lie as q, k and v do, g has rows `g_stride`
-/// apart. Adds ds, the gradient by the bias, to bias_gradient, which lies as the bias does, unless that is
-/// null.
+/// The backward pass of one head of an image or a window. With out = p v, p = softmax(scale (q k^T + bias))
+/// and g, the gradient of a loss with respect to out: dv = p^T g, dp = g v^T, ds = scale p (dp - rowsum(p
+/// dp)), dq = ds k, dk = ds^T q. p is recomputed for one block of queries at a time. dq, dk and dv are laid
+/// out as q, k and v; g has row stride `g_stride`. ds is also the gradient with respect to the bias. Unless
+/// bias_gradient is null, ds is added to it, in the layout of the bias.
 template <class Arch, class T>
 void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens, std::ptrdiff_t head_dim,
                              T scale, const T* g, std::ptrdiff_t g_stride, T* dq, T* bias_gradient,
@@ -78,7 +80,7 @@ void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens
   pack_panels_transposed<Arch, T>(k, head_dim, tokens, stride, key_rows);
   for (std::ptrdiff_t row = 0; row < tokens; row += block) {
     const std::ptrdiff_t rows = std::min(block, tokens - row);
-    // to [rows, columns] = a packed + what is there in `add`, unless that is null.
+    // Sets `to` [a_rows, columns] to a packed^T + add. A null `add` means 0.
     const auto multiply = [&](const T* a, std::ptrdiff_t a_stride, std::ptrdiff_t a_rows, const T* packed,
                               std::ptrdiff_t columns, std::ptrdiff_t depth, T* to, std::ptrdiff_t to_stride,
                               const T* add, std::ptrdiff_t add_stride) noexcept {
@@ -96,7 +98,7 @@ void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens
       }
       gemm_whole<Arch, T>(product, rest);
     };
-    // to (+)= weights^T rows, summed over the blocks of queries.
+    // Adds weights^T times the packed rows to `to`. The first block of queries overwrites `to` instead.
     const auto add_transposed = [&](const T* weights, const T* packed, T* to) noexcept {
       transpose<Arch, T>(weights, rows, tokens, score_stride, transposed, rows);
       multiply(transposed, rows, tokens, packed, head_dim, rows, to, stride, row > 0 ? to : nullptr, stride);
@@ -118,8 +120,9 @@ void attention_head_backward(const AttentionHead<T>& head, std::ptrdiff_t tokens
   }
 }
 
-/// Elements of scratch of a task on windows: a head's queries, keys and values side by side and their
-/// gradients, the gradient by the result, and what a head takes anyway.
+/// Number of scratch elements of one task on windows. In addition to the scratch of one head, it holds the
+/// queries, keys and values of a head side by side, their gradients, and the gradient with respect to the
+/// result.
 template <class Arch, class T>
 std::ptrdiff_t window_attention_backward_scratch_elements(std::ptrdiff_t tokens,
                                                           std::ptrdiff_t head_dim) noexcept {
@@ -127,10 +130,11 @@ std::ptrdiff_t window_attention_backward_scratch_elements(std::ptrdiff_t tokens,
          attention_backward_scratch_elements<Arch, T>(tokens, head_dim);
 }
 
-/// One head in all windows of `maps` maps, which `windows` counts from. `gradient` is that by the result and
-/// lies as this does, without gaps. Sets the head's slices of qkv_gradient; sets the head's slices of
-/// padding_gradient [3 * heads * head_dim] and bias_gradient [tokens, bias_stride], sums over all windows,
-/// the latter divided by `scale`.
+/// The backward pass of one head in all windows of `maps` maps. `windows` points to the first map. `gradient`
+/// is the gradient with respect to the result, in the layout of the result with contiguous rows. Sets the
+/// head's columns of qkv_gradient. Sets the head's columns of padding_gradient [3 * heads * head_dim] and
+/// bias_gradient [tokens, bias_stride] to sums over all windows. bias_gradient is divided by `scale`, because
+/// the biases were divided by it in PackedWindows.
 template <class Arch, class T>
 void window_attention_backward_task(const WindowOperands<T>& windows, std::ptrdiff_t head_index,
                                     std::ptrdiff_t maps, const T* gradient, T* qkv_gradient,
@@ -155,7 +159,7 @@ void window_attention_backward_task(const WindowOperands<T>& windows, std::ptrdi
     const std::int32_t* const places = windows.rows + window * tokens;
     gather_slices<Arch, T>(attention.qkv + first_row * 3 * dim + column, windows.padding + column, places,
                            tokens, 3, dim, head_dim, padded, gathered);
-    // What attention gives to padding goes nowhere.
+    // The forward pass drops the results of padding tokens, so their gradient is zero.
     gather_slices<Arch, T>(gradient + first_row * dim + column, nullptr, places, tokens, 1, dim, head_dim,
                            padded, g);
     const AttentionHead<T> head = {

@@ -6,7 +6,7 @@
 
 namespace vbp::simd {
 
-/// One image, channels last: pixels lie x_stride (out_stride) elements apart, row by row.
+/// One image, channels last. Pixels are stored row by row, x_stride (or out_stride) elements apart.
 template <class T>
 struct DepthwiseOperands {
   const T* x = nullptr;
@@ -20,7 +20,8 @@ struct DepthwiseOperands {
   std::ptrdiff_t out_stride = 0;
 };
 
-/// Rows (or columns) of the kernel that fall inside an image of `size` around `center`: begin to end.
+/// The rows (or columns) [begin, end) of the kernel that lie inside an image of `size` rows (or columns) when
+/// the kernel is centred at `center`.
 struct DepthwiseTaps {
   std::ptrdiff_t begin, end;
 };
@@ -30,9 +31,9 @@ inline DepthwiseTaps depthwise_taps(std::ptrdiff_t center, std::ptrdiff_t size) 
   return {center < 3 ? 3 - center : 0, size - center < 4 ? size - center + 3 : 7};
 }
 
-/// `Pixels` neighbours of a row, as many channels as a vector has lanes. Each input is loaded once a row of
-/// the kernel and multiplied into all the sums that it belongs to. A sum takes its products row by row and
-/// from left to right whatever `Pixels` is, so how a row is cut into tiles changes no bit.
+/// Computes `Pixels` neighbouring pixels of a row for one vector of channels. For each row of the kernel,
+/// every input is loaded once and multiplied into all the sums that need it. A sum adds its products row by
+/// row and from left to right for any `Pixels`. So the tile size does not change a bit of the result.
 template <class Arch, class T, std::ptrdiff_t Pixels>
 [[gnu::flatten]] inline void depthwise_tile(const DepthwiseOperands<T>& of, std::ptrdiff_t row,
                                             std::ptrdiff_t column, std::ptrdiff_t channel,
@@ -49,7 +50,8 @@ template <class Arch, class T, std::ptrdiff_t Pixels>
     unrolled<7>([&](auto k) { factors[k] = B::load_aligned(weight + (tap * 7 + k) * lanes); });
     unrolled<Pixels + 6>([&](auto j) {
       constexpr std::ptrdiff_t place = decltype(j)::value;
-      // Beyond the border lie zeros. The same way for all channels and rows of a tile, so well predicted.
+      // Pixels beyond the border are zero. All channels and rows of a tile take the same branches, so the CPU
+      // predicts them well.
       if (column + place < 3 || column + place >= of.width + 3) return;
       const B value = B::load_unaligned(line + place * of.x_stride);
       unrolled<7>([&](auto k) {
@@ -62,7 +64,8 @@ template <class Arch, class T, std::ptrdiff_t Pixels>
   unrolled<Pixels>([&](auto i) { sums[i].store_unaligned(out + i * of.out_stride); });
 }
 
-/// The pixels of a row from `column` on: tiles of `Pixels` as long as they fit, then smaller ones.
+/// Computes the pixels of a row from `column` on, in tiles of `Pixels` while they fit and then in smaller
+/// tiles.
 template <class Arch, class T, std::ptrdiff_t Pixels>
 inline void depthwise_row(const DepthwiseOperands<T>& of, std::ptrdiff_t row, std::ptrdiff_t column,
                           std::ptrdiff_t channel, const T* weight) noexcept {
@@ -72,7 +75,8 @@ inline void depthwise_row(const DepthwiseOperands<T>& of, std::ptrdiff_t row, st
   if constexpr (Pixels > 1) depthwise_row<Arch, T, Pixels / 2>(of, row, column, channel, weight);
 }
 
-/// Rows and channels first to last of a 7x7 convolution of each channel by itself, stride 1, zeros around.
+/// Computes rows [first_row, last_row) and channels [first_channel, last_channel) of the depthwise 7x7
+/// convolution with stride 1 and zero padding.
 template <class Arch, class T>
 void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std::ptrdiff_t last_row,
                    std::ptrdiff_t first_channel, std::ptrdiff_t last_channel) noexcept {
@@ -97,11 +101,13 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
     }
     return;
   }
-  // Twice as wide where there are registers for it: seven for a row of the kernel, one for the input.
+  // Besides the sums, seven registers hold a row of the kernel and one holds the input. CPUs with 64-byte
+  // registers have 32 of them, enough for tiles of 14 pixels instead of 7.
   constexpr std::ptrdiff_t pixels = kRegisterBytes<Arch, T> == 64 ? 14 : 7;
   alignas(64) T weight[49 * lanes];
   for (std::ptrdiff_t channel = first_channel;;) {
-    // Together, since lines that lie all channels apart would compete for the same sets of the cache.
+    // Copies the weights of these channels next to each other. In `of.weight` they are `channels` elements
+    // apart, and cache lines at that distance may compete for the same sets of the cache.
     for (std::ptrdiff_t tap = 0; tap < 49; ++tap) {
       B::load_unaligned(of.weight + tap * of.channels + channel).store_aligned(weight + tap * lanes);
     }
@@ -109,7 +115,7 @@ void depthwise_7x7(const DepthwiseOperands<T>& of, std::ptrdiff_t first_row, std
       depthwise_row<Arch, T, pixels>(of, row, 0, channel, weight);
     }
     if (channel + lanes == last_channel) return;
-    // The last vector overlaps the one before where the channels do not fill it.
+    // If the channels do not fill the last vector, it overlaps the one before it.
     channel = channel + 2 * lanes <= last_channel ? channel + lanes : last_channel - lanes;
   }
 }

@@ -7,8 +7,8 @@
 
 namespace vbp::simd {
 
-/// Images behind each other, channels last and without gaps, and the gradient by what a convolution made of
-/// them.
+/// Consecutive images, channels last and without gaps, and the gradient of a loss with respect to the output
+/// of their convolution, in the same layout.
 template <class T>
 struct DepthwiseGradientOperands {
   const T* x = nullptr;
@@ -17,11 +17,12 @@ struct DepthwiseGradientOperands {
   std::ptrdiff_t height = 0;
   std::ptrdiff_t width = 0;
   std::ptrdiff_t channels = 0;
-  T* sums = nullptr;  ///< [7 * 7 + 1, channels]: by the kernel's places, and by the bias
+  T* sums = nullptr;  ///< [7 * 7 + 1, channels]: gradients of the kernel, then of the bias
 };
 
-/// Adds what `Pixels` neighbours of a row give to one row of the kernel's gradient, sums[7 * lanes]. The
-/// mirror of depthwise_tile: each input is loaded once and multiplied with all the gradients that saw it.
+/// Adds the contribution of `Pixels` neighbouring pixels of a row to one row of the kernel's gradient, which
+/// is sums[7 * lanes]. It mirrors depthwise_tile: every input is loaded once and multiplied with the
+/// gradients of all outputs that it contributed to.
 template <class Arch, class T, std::ptrdiff_t Pixels>
 [[gnu::flatten]] inline void depthwise_gradient_tile(const T* line, const T* gradient, std::ptrdiff_t column,
                                                      std::ptrdiff_t width, std::ptrdiff_t channels,
@@ -43,7 +44,7 @@ template <class Arch, class T, std::ptrdiff_t Pixels>
   unrolled<7>([&](auto k) { of_tap[k].store_aligned(sums + k * lanes); });
 }
 
-/// The pixels of a row from `column` on: tiles of `Pixels` as long as they fit, then smaller ones.
+/// Adds the pixels of a row from `column` on, in tiles of `Pixels` while they fit and then in smaller tiles.
 template <class Arch, class T, std::ptrdiff_t Pixels>
 inline void depthwise_gradient_row(const T* line, const T* gradient, std::ptrdiff_t column,
                                    std::ptrdiff_t width, std::ptrdiff_t channels, T* sums) noexcept {
@@ -55,7 +56,7 @@ inline void depthwise_gradient_row(const T* line, const T* gradient, std::ptrdif
   }
 }
 
-/// Sets channels first to last of the sums over all pixels.
+/// Sets of.sums for channels [first_channel, last_channel) to the sums over all pixels.
 template <class Arch, class T>
 void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::ptrdiff_t first_channel,
                                    std::ptrdiff_t last_channel) noexcept {
@@ -83,7 +84,7 @@ void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::
     }
     return;
   }
-  // As in the forward pass: gradients and one row of sums beside the input fill the registers.
+  // As in the forward pass: the gradients, one row of sums and the input fill the registers.
   constexpr std::ptrdiff_t pixels = kRegisterBytes<Arch, T> == 64 ? 14 : 7;
   alignas(64) T sums[50 * lanes];
   for (std::ptrdiff_t channel = first_channel;;) {
@@ -105,7 +106,7 @@ void depthwise_7x7_weight_gradient(const DepthwiseGradientOperands<T>& of, std::
       B::load_aligned(sums + tap * lanes).store_unaligned(of.sums + tap * of.channels + channel);
     }
     if (channel + lanes == last_channel) return;
-    // The last vector overlaps the one before where the channels do not fill it.
+    // If the channels do not fill the last vector, it overlaps the one before it.
     channel = channel + 2 * lanes <= last_channel ? channel + lanes : last_channel - lanes;
   }
 }

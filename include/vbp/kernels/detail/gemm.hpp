@@ -1,7 +1,6 @@
 #pragma once
-/// C = A W^T with W packed beforehand: the register tile of Goto and van de Geijn (2008) on an A that is read
-/// where it lies, written so that one task (a run of tiles of C) is one function call without any shared
-/// state.
+/// C = A W^T with W packed beforehand. It uses the register tile of Goto and van de Geijn (2008), but reads A
+/// in place. One task, which is a run of tiles of C, is one function call without shared state.
 
 #include <algorithm>
 #include <cstring>
@@ -14,7 +13,8 @@
 
 namespace vbp::simd {
 
-/// One product: C [rows, columns] = epilogue(A [rows, depth] W^T), W in panels, rows their strides apart.
+/// One product: C [rows, columns] = epilogue(A [rows, depth] W^T). W is packed in panels; a_stride and
+/// c_stride are row strides.
 template <class T>
 struct GemmOperands {
   const T* a = nullptr;
@@ -28,51 +28,54 @@ struct GemmOperands {
   std::ptrdiff_t c_stride = 0;
 };
 
-/// Register tile and blocking.
+/// The sizes of the register tile and of the cache blocks.
 template <class Arch, class T>
 struct GemmShape {
   static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
-  /// Two registers wide: each broadcast of A feeds two multiply-adds, so that the loads (rows + 2 for 2 rows
-  /// multiply-adds) take fewer cycles than the arithmetic on every CPU that loads as often as it multiplies.
+  /// A tile is two registers wide, so that each broadcast of A feeds two multiply-adds. Each step of the
+  /// depth needs rows + 2 loads for 2 * rows multiply-adds. So on every CPU that can do as many loads per
+  /// cycle as multiply-adds, the loads take fewer cycles than the arithmetic.
   static constexpr std::ptrdiff_t columns = 2 * lanes;
-  /// With 32 registers 14 x 2 accumulators, with 16 registers 6 x 2; the rest holds a row of W and a
-  /// broadcast. Both are more than the 8 that two units of four cycles' latency need.
+  /// 32 registers hold 14 x 2 accumulators, and 16 registers hold 6 x 2; the others hold a row of W and a
+  /// broadcast of A. Two multiply-add units with a latency of four cycles need at least 8 accumulators.
 #if defined(__aarch64__)
   static constexpr std::ptrdiff_t rows = 14;
 #else
   static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 14 : 6;
 #endif
-  /// Slices of a panel stay in the second-level cache, of which the smallest have 256 KiB beside registers of
-  /// 32 bytes and 1 MiB beside those of 64: half for W, the rest for the rows of A that pass by. The first
-  /// level need not hold them, since a tile takes only columns + rows values for 2 rows multiply-adds.
+  /// The slice of a panel stays in the second-level cache. The smallest such cache has 256 KiB on CPUs with
+  /// 32-byte registers and 1 MiB on CPUs with 64-byte registers. W gets half of it; the rest is for the rows
+  /// of A that pass through. The slice need not fit in the first level, because each step of a tile loads
+  /// only columns + rows values for 2 * rows multiply-adds.
   static constexpr std::ptrdiff_t slice_bytes = (kRegisterBytes<Arch, T> == 64 ? 512 : 128) * 1024;
   static constexpr std::ptrdiff_t depth = slice_bytes / (columns * static_cast<std::ptrdiff_t>(sizeof(T)));
-  /// Rows of A that meet a panel before the next one comes: as many as 768 KiB hold, so that they mostly wait
-  /// in the second-level cache, but enough to pay for reading W once more.
+  /// A block is the rows of A that are multiplied by a panel before the next panel is used. It has at most as
+  /// many rows as fit in 768 KiB, so that they mostly stay in the second-level cache. This limit is at least
+  /// `least_tiles` tiles, so that reading W again for each block pays off.
   static constexpr std::ptrdiff_t block_bytes = 768 * 1024;
   static constexpr std::ptrdiff_t least_tiles = 8;
 };
 
-/// A tile: its operands' first elements and their distances.
+/// The operands of one tile: pointers to their first elements, and their strides.
 template <class T>
 struct Tile {
   const T* a;
   std::ptrdiff_t a_stride;
   const T* w;
   std::ptrdiff_t depth;
-  const T* partial;  ///< what the sums start from, rows GemmShape::columns apart; null: from zero
-  const T* next;     ///< W that later tiles will read, fetched meanwhile: `step` values for each of the depth
+  const T* partial;  ///< the sums so far, with row stride GemmShape::columns; null: zero
+  const T* next;     ///< W that later tiles will read; each step of the depth prefetches `step` of its values
   std::ptrdiff_t step;
-  const T* bias;      ///< null: none
-  const T* scale;     ///< null: ones
-  const T* residual;  ///< null: none
+  const T* bias;      ///< null: no bias
+  const T* scale;     ///< null: scale 1
+  const T* residual;  ///< null: no residual
   std::ptrdiff_t residual_stride;
   T* c;
   std::ptrdiff_t c_stride;
 };
 
-/// One tile of `Rows` rows and `Vectors` (1 or 2) vectors: the sums never leave their registers before they
-/// are finished, which takes every lambda to be inlined.
+/// Computes one tile of `Rows` rows and `Vectors` (1 or 2) vectors. The sums stay in registers until they are
+/// complete, which requires every lambda to be inlined.
 template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
 [[gnu::flatten]] void multiply_tile(const Tile<T>& tile) noexcept {
   using Shape = GemmShape<Arch, T>;
@@ -90,7 +93,7 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
       unrolled<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = B(T(0)); });
     });
   }
-  // Two pointers into A, so that the multiples of the stride fit the registers for addresses.
+  // Two pointers into A, because fewer multiples of the stride then need a register.
   constexpr std::ptrdiff_t half = (Shape::rows + 1) / 2;
   const std::ptrdiff_t stride = tile.a_stride;
   const T* const upper = tile.a;
@@ -113,8 +116,9 @@ template <class Arch, class T, std::ptrdiff_t Rows, std::ptrdiff_t Vectors>
     w += Shape::columns;
     next += step;
   };
-  // Meanwhile the lines come that the tile will be stored to, a row a step, since all at once hold up A and
-  // W; a store to a line that is not there costs the next tile as much as a twentieth of its time.
+  // The first steps also prefetch the lines of C that the tile will be stored to, one row per step.
+  // Prefetching them all at once would delay the loads of A and W. A store to a line that is not in the cache
+  // costs the next tile up to a twentieth of its time.
   std::ptrdiff_t k = 0;
   for (const T* row = tile.c; k < std::min(depth, Rows); ++k, row += tile.c_stride) {
     prefetch(row, Vectors * lanes);
@@ -152,7 +156,7 @@ inline TileFunction<T> tile_function(std::ptrdiff_t rows,
   return table[rows - 1];
 }
 
-/// The instantiation of multiply_tile for 1 ... Shape::rows rows of one or two vectors.
+/// Returns multiply_tile for this number of rows (1 ... Shape::rows) and columns (one or two vectors).
 template <class Arch, class T>
 inline TileFunction<T> tile_function(std::ptrdiff_t rows, std::ptrdiff_t columns) noexcept {
   using Shape = GemmShape<Arch, T>;
@@ -161,7 +165,7 @@ inline TileFunction<T> tile_function(std::ptrdiff_t rows, std::ptrdiff_t columns
                                    : tile_function<Arch, T, 1>(rows, all);
 }
 
-/// GELU in place on a tile that has just been stored.
+/// Applies GELU in place to a tile that has just been stored, if the epilogue asks for it.
 template <class Arch, class T>
 void apply_activation(EpilogueKind kind, T* c, std::ptrdiff_t rows, std::ptrdiff_t columns,
                       std::ptrdiff_t c_stride) noexcept {
@@ -179,7 +183,7 @@ void apply_activation(EpilogueKind kind, T* c, std::ptrdiff_t rows, std::ptrdiff
   if (kind == EpilogueKind::bias_gelu_tanh) apply([](const B& x) { return gelu_tanh<Arch, T>(x); });
 }
 
-/// One tile of whole vectors, through the epilogue.
+/// Computes one tile of whole vectors and its epilogue.
 template <class Arch, class T>
 void finish_tile(const Tile<T>& tile, std::ptrdiff_t rows, std::ptrdiff_t columns,
                  EpilogueKind kind) noexcept {
@@ -187,8 +191,8 @@ void finish_tile(const Tile<T>& tile, std::ptrdiff_t rows, std::ptrdiff_t column
   apply_activation<Arch, T>(kind, tile.c, rows, columns, tile.c_stride);
 }
 
-/// The same where only the first `present` of the columns exist: whatever is as wide as the tile is worked on
-/// in a copy.
+/// Like finish_tile, for a tile of which only the first `present` columns exist. Bias, scale, residual and
+/// result are copied to memory that is as wide as the tile.
 template <class Arch, class T>
 void finish_narrow_tile(Tile<T> tile, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t present,
                         EpilogueKind kind) noexcept {
@@ -217,7 +221,7 @@ void finish_narrow_tile(Tile<T> tile, std::ptrdiff_t rows, std::ptrdiff_t column
   for (std::ptrdiff_t i = 0; i < rows; ++i) std::memcpy(c + i * c_stride, copy + i * Shape::columns, bytes);
 }
 
-/// The slices that a depth is cut into, as even as can be.
+/// Divides a depth into slices of sizes as equal as possible.
 template <class Arch, class T>
 struct Slices {
   std::ptrdiff_t depth;
@@ -229,14 +233,15 @@ struct Slices {
   std::ptrdiff_t size(std::ptrdiff_t slice) const noexcept { return begin(slice + 1) - begin(slice); }
 };
 
-/// How the tiles of C are numbered: blocks of rows, in a block the panels, in a panel the tiles from top to
-/// bottom. Rows are dealt evenly to tiles, so that none is a sliver that waits for its own latency.
+/// The order of the tiles of C: first by blocks of rows, then by panels within a block, then from top to
+/// bottom within a panel. The rows are divided evenly among the tiles. A tile with very few rows would spend
+/// its time waiting for the latency of its multiply-adds.
 template <class Arch, class T>
 struct Tiling {
   std::ptrdiff_t rows;
   std::ptrdiff_t panels;
-  std::ptrdiff_t tiles;   ///< from top to bottom
-  std::ptrdiff_t blocks;  ///< of tiles
+  std::ptrdiff_t tiles;   ///< number of tiles from top to bottom
+  std::ptrdiff_t blocks;  ///< number of blocks of tiles
 
   Tiling(std::ptrdiff_t all_rows, std::ptrdiff_t columns, std::ptrdiff_t depth) noexcept
       : rows(all_rows),
@@ -250,7 +255,7 @@ struct Tiling {
   }
   std::ptrdiff_t first_tile(std::ptrdiff_t block) const noexcept { return block * tiles / blocks; }
 
-  /// Tiles that a block has at most.
+  /// The largest number of tiles in a block.
   static std::ptrdiff_t block_tiles(std::ptrdiff_t depth) noexcept {
     using Shape = GemmShape<Arch, T>;
     const std::ptrdiff_t tile_bytes = Shape::rows * depth * static_cast<std::ptrdiff_t>(sizeof(T));
@@ -258,8 +263,8 @@ struct Tiling {
   }
 };
 
-/// Packs W [columns, depth] (rows `w_stride` apart) into panels: panel p holds W[p * n ..., k] for k = 0, 1,
-/// ... one row of n = Shape::columns values after the other, missing columns as zeros.
+/// Packs W [columns, depth] with row stride `w_stride` into panels of n = Shape::columns columns. Panel p
+/// holds W[p * n ..., k] for k = 0, 1, ..., as one row of n values for each k. Missing columns are zeros.
 template <class Arch, class T>
 void pack_panels(const T* w, std::ptrdiff_t columns, std::ptrdiff_t depth, std::ptrdiff_t w_stride,
                  T* packed) noexcept {
@@ -272,7 +277,7 @@ void pack_panels(const T* w, std::ptrdiff_t columns, std::ptrdiff_t depth, std::
   }
 }
 
-/// The same for a W that is given as its transpose [depth, columns], rows `w_stride` apart.
+/// Like pack_panels, for a W that is given as its transpose [depth, columns] with row stride `w_stride`.
 template <class Arch, class T>
 void pack_panels_transposed(const T* w, std::ptrdiff_t columns, std::ptrdiff_t depth, std::ptrdiff_t w_stride,
                             T* packed) noexcept {
@@ -282,7 +287,7 @@ void pack_panels_transposed(const T* w, std::ptrdiff_t columns, std::ptrdiff_t d
     for (std::ptrdiff_t k = 0; k < depth; ++k) {
       const T* const from = w + k * w_stride + first;
       T* const row = packed + k * width;
-      if (present == width) {  // of a constant size, which needs no call
+      if (present == width) {  // a copy of constant size needs no call
         std::memcpy(row, from, static_cast<std::size_t>(width) * sizeof(T));
         continue;
       }
@@ -293,8 +298,8 @@ void pack_panels_transposed(const T* w, std::ptrdiff_t columns, std::ptrdiff_t d
   }
 }
 
-/// Elements of scratch that gemm_task needs: the sums of a panel between two slices, nothing where one slice
-/// does.
+/// Number of scratch elements that gemm_task needs: the sums of a panel between two slices. It is 0 if the
+/// depth is a single slice.
 template <class Arch, class T>
 std::ptrdiff_t gemm_scratch_elements(std::ptrdiff_t rows, std::ptrdiff_t depth) noexcept {
   using Shape = GemmShape<Arch, T>;
@@ -303,7 +308,7 @@ std::ptrdiff_t gemm_scratch_elements(std::ptrdiff_t rows, std::ptrdiff_t depth) 
   return std::min(tiling.tiles, tiling.block_tiles(depth)) * Shape::rows * Shape::columns;
 }
 
-/// Tiles [begin, end) from top to bottom of one panel.
+/// Computes tiles [begin, end), counted from top to bottom, of one panel.
 template <class Arch, class T>
 void gemm_panel(const GemmOperands<T>& product, const Tiling<Arch, T>& tiling, std::ptrdiff_t panel,
                 std::ptrdiff_t begin, std::ptrdiff_t end, T* sums) noexcept {
@@ -316,13 +321,13 @@ void gemm_panel(const GemmOperands<T>& product, const Tiling<Arch, T>& tiling, s
   for (std::ptrdiff_t slice = 0; slice < slices.count; ++slice) {
     const std::ptrdiff_t first_depth = slices.begin(slice);
     const T* const w = product.packed + (panel * product.depth + first_depth) * Shape::columns;
-    // While the tiles use this slice, each fetches its share of the next panel's.
+    // While the tiles use this slice, each of them prefetches its share of the next panel's slice.
     const T* const next = panel + 1 < tiling.panels ? w + product.depth * Shape::columns : w;
     const std::ptrdiff_t step = Shape::columns / (end - begin) + 1;
     for (std::ptrdiff_t index = begin; index < end; ++index) {
       const std::ptrdiff_t first = tiling.first_row(index);
       const std::ptrdiff_t rows = tiling.first_row(index + 1) - first;
-      // A product of one slice has no sums in between, and no memory for them.
+      // If there is only one slice, there are no intermediate sums and no memory for them.
       T* const partial = slices.count > 1 ? sums + (index - begin) * Shape::rows * Shape::columns : nullptr;
       Tile<T> tile = {.a = product.a + first * product.a_stride + first_depth,
                       .a_stride = product.a_stride,
@@ -359,14 +364,15 @@ void gemm_panel(const GemmOperands<T>& product, const Tiling<Arch, T>& tiling, s
   }
 }
 
-/// Tiles that tasks divide between them.
+/// Number of tiles of the product, which the tasks divide among themselves.
 template <class Arch, class T>
 std::ptrdiff_t gemm_tiles(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth) noexcept {
   return Tiling<Arch, T>(rows, columns, depth).count();
 }
 
-/// One task: tiles [begin, end) in the order of Tiling. Scratch (gemm_scratch_elements of it) is 64-byte
-/// aligned and private to the task. An element of C does not depend on the task it is computed in.
+/// One task: computes tiles [begin, end) in the order of Tiling. `scratch` has gemm_scratch_elements values,
+/// is aligned to 64 bytes and is used by this task only. An element of C does not depend on which task
+/// computes it.
 template <class Arch, class T>
 void gemm_task(const GemmOperands<T>& product, std::ptrdiff_t begin, std::ptrdiff_t end,
                T* scratch) noexcept {
@@ -384,7 +390,7 @@ void gemm_task(const GemmOperands<T>& product, std::ptrdiff_t begin, std::ptrdif
   }
 }
 
-/// All of it in one task.
+/// Computes the whole product in one task.
 template <class Arch, class T>
 void gemm_whole(const GemmOperands<T>& product, T* scratch) noexcept {
   gemm_task<Arch, T>(product, 0, gemm_tiles<Arch, T>(product.rows, product.columns, product.depth), scratch);

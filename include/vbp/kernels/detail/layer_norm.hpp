@@ -6,7 +6,8 @@
 
 namespace vbp::simd {
 
-/// Normalises `Rows` rows together: the sums of one row wait for each other, those of several do not.
+/// Normalises `Rows` rows at the same time. The additions of one row's sum depend on each other, but those of
+/// different rows do not, so the CPU can overlap them.
 template <class Arch, class T, std::ptrdiff_t Rows>
 [[gnu::flatten]] inline void normalise_rows(const T* x, std::ptrdiff_t columns, std::ptrdiff_t x_stride,
                                             const T* weight, const T* bias, T epsilon, T* out,
@@ -55,7 +56,8 @@ template <class Arch, class T, std::ptrdiff_t Rows>
   });
 }
 
-/// out = (x - mean) / sqrt(variance + epsilon) * weight + bias for each row, the variance from a second pass.
+/// out = (x - mean) / sqrt(variance + epsilon) * weight + bias for each row. The variance is computed in a
+/// second pass over the row.
 template <class Arch, class T>
 void layer_norm(const T* x, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t x_stride,
                 const T* weight, const T* bias, T epsilon, T* out, std::ptrdiff_t out_stride) noexcept {

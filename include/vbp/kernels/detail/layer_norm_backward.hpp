@@ -6,9 +6,9 @@
 
 namespace vbp::simd {
 
-/// Rows of a layer norm's backward pass. With n = (x - mean) / sqrt(variance + epsilon) and g = gradient *
-/// weight: input_gradient += (g - mean(g) - n mean(g n)) / sqrt(variance + epsilon); weight_gradient += sum
-/// of gradient * n and bias_gradient += sum of gradient over the rows.
+/// The backward pass of layer norm for some rows. With n = (x - mean) / sqrt(variance + epsilon) and g =
+/// gradient * weight: input_gradient += (g - mean(g) - n mean(g n)) / sqrt(variance + epsilon). Over the
+/// rows, weight_gradient += the sum of gradient * n, and bias_gradient += the sum of gradient.
 template <class Arch, class T>
 void layer_norm_backward(const T* x, const T* gradient, std::ptrdiff_t rows, std::ptrdiff_t columns,
                          const T* weight, T epsilon, T* input_gradient, T* weight_gradient,

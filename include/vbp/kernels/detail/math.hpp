@@ -1,7 +1,7 @@
 #pragma once
-/// Vector exp and GELU. float has polynomials of its own (coefficients by
-/// tests/golden/make_activation_coefficients.py); double, which only proves results, uses the standard
-/// library.
+/// Vectorised exp and GELU. In float they use their own polynomials, whose coefficients
+/// tests/golden/make_activation_coefficients.py computes. Double only serves to verify results, so it uses
+/// the standard library.
 
 #include <cmath>
 
@@ -9,7 +9,7 @@
 
 namespace vbp::simd {
 
-/// Applies a scalar function lane by lane.
+/// Applies a scalar function to each lane.
 template <class Arch, class T, class Function>
 inline Batch<Arch, T> by_lane(const Batch<Arch, T>& x, Function&& function) noexcept {
   alignas(64) T lanes[Batch<Arch, T>::size];
@@ -26,7 +26,8 @@ inline Batch<Arch, float> polynomial(const Batch<Arch, float>& x, const float (&
   return sum;
 }
 
-/// e^x, relative error below 2e-7 for x in [-87, 88]; below it flushes to e^-87 (1.6e-38), above to e^88.
+/// e^x with a relative error below 2e-7 for x in [-87, 88]. Smaller x gives e^-87 (1.6e-38), larger x gives
+/// e^88.
 template <class Arch, class T>
 inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {
@@ -38,7 +39,7 @@ inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
                                      1.381461719e-03F};
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits of the sum.
     constexpr float rounding = 12582912.0F;
-    // ln(2) in two parts, the first with so few bits that n times it is exact.
+    // ln(2) in two parts. The first has so few bits that its product with n is exact.
     constexpr float ln2_high = 0.693359375F;
     constexpr float ln2_low = -2.12194440e-4F;
     const F clamped = xsimd::min(xsimd::max(x, F(-87.0F)), F(88.0F));
@@ -48,15 +49,16 @@ inline Batch<Arch, T> exponential(const Batch<Arch, T>& x) noexcept {
     r = multiply_add<Arch, float>(n, F(-ln2_low), r);
     const F tail = polynomial<Arch>(r, kExp);
     const F power = multiply_add<Arch, float>(r * r, tail, r) + F(1.0F);
-    // 2^n is added to the exponent bits: power lies in [0.7, 1.42], so nothing overflows.
+    // Adds n to the exponent bits, which multiplies by 2^n. `power` lies in [0.7, 1.42], so nothing
+    // overflows.
     const I exponent = xsimd::bitwise_cast<I>(shifted) << 23;
     return xsimd::bitwise_cast<F>(xsimd::bitwise_cast<I>(power) + exponent);
   }
 }
 
-/// 2^x, relative error below 2e-7 for x in [-126, 0]; below it flushes to 2^-126. Powers above 1 are for
-/// exponential(): this one serves softmax, where a minimum and a second part of ln(2) would be paid for
-/// nothing.
+/// 2^x with a relative error below 2e-7 for x in [-126, 0]; smaller x gives 2^-126. x must not be positive.
+/// Softmax uses this function: it is faster than exponential(), because it needs neither an upper limit nor
+/// ln(2) in two parts.
 template <class Arch, class T>
 inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {
@@ -68,7 +70,7 @@ inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
         1.0F, 6.931469776e-01F, 2.402224208e-01F, 5.550733749e-02F, 9.671513011e-03F, 1.326472626e-03F};
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits of the sum.
     constexpr float rounding = 12582912.0F;
-    // In this order max hands a NaN on.
+    // With the operands in this order, max returns NaN for a NaN.
     const F clamped = xsimd::max(F(-126.0F), x);
     const F shifted = clamped + F(rounding);
     const F power = polynomial<Arch>(clamped - (shifted - F(rounding)), kPower);
@@ -77,9 +79,10 @@ inline Batch<Arch, T> power_of_two(const Batch<Arch, T>& x) noexcept {
   }
 }
 
-/// GELU(x) = x Phi(x) (Hendrycks and Gimpel 2016), as max(x, 0) - |x| Phi(-|x|), since the second term is
-/// small and smooth: eight polynomials serve Phi(-|x|), each coefficient a table that one permutation looks
-/// up. float: absolute error below 1e-7, or 2 units in the last place where x > 2; below -5.6 it is -6e-8.
+/// GELU(x) = x Phi(x) (Hendrycks and Gimpel 2016), computed as max(x, 0) - |x| Phi(-|x|), because the second
+/// term is small and smooth. One of eight polynomials approximates Phi(-|x|). One permutation looks up each
+/// coefficient in a table of eight. In float the absolute error is below 1e-7, or 2 units in the last place
+/// where x > 2; below -5.6 the result is -6e-8.
 template <class Arch, class T>
 inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
   if constexpr (std::is_same_v<T, double>) {
@@ -103,7 +106,7 @@ inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
         {2.863357217e-04F, 5.068272310e-04F, -1.047893917e-04F, -1.716788909e-04F, 1.578539461e-05F,
          2.343194297e-05F, 4.237007881e-06F, 3.092208150e-07F},
     };
-    // Polynomial n is for |x| around n 5.6 / 7.5. The limit lies just below 5.6, so that n never is 8.
+    // Polynomial n is used for |x| near n 5.6 / 7.5. The limit is slightly below 5.6, so that n is never 8.
     constexpr float limit = 5.599F;
     constexpr float per_unit = 7.5F / 5.6F;
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits of the sum.
@@ -114,25 +117,26 @@ inline Batch<Arch, T> gelu(const Batch<Arch, T>& x) noexcept {
     const auto table = [&](std::size_t power) { return lookup<Arch>(kTail[power], shifted); };
     F tail = table(6);
     for (std::size_t power = 6; power-- > 0;) tail = multiply_add<Arch, float>(tail, r, table(power));
-    // In this order max hands a NaN on.
+    // With the operands in this order, max returns NaN for a NaN.
     return multiply_add<Arch, float>(-a, tail, xsimd::max(F(0.0F), x));
   }
 }
 
-/// The tanh approximation 0.5 x (1 + tanh(s (x + 0.044715 x^3))), s = sqrt(2 / pi), which equals
-/// x / (1 + exp(-2 s (x + 0.044715 x^3))). float: the error is bounded as in gelu.
+/// The tanh approximation of GELU, 0.5 x (1 + tanh(s (x + 0.044715 x^3))) with s = sqrt(2 / pi), computed as
+/// x / (1 + exp(-2 s (x + 0.044715 x^3))). In float the error bound is 2e-7, or 2 units in the last place
+/// where x > 2.
 template <class Arch, class T>
 inline Batch<Arch, T> gelu_tanh(const Batch<Arch, T>& x) noexcept {
   using B = Batch<Arch, T>;
   constexpr T twice_s = T(1.5957691216057307118);
-  // From here on downwards the result is zero in all but name, but a huge x would outgrow the largest
-  // divisor. With x as the second operand a NaN stays one.
+  // Below -40 the result is zero up to rounding. A huge |x| has to be limited, because the divisor is limited
+  // and the quotient would grow with |x|. With x as the second operand, max returns NaN for a NaN.
   const B clipped = xsimd::max(B(T(-40)), x);
   const B inner = clipped * multiply_add<Arch, T>(clipped * clipped, B(T(-0.044715) * twice_s), B(-twice_s));
   return divide<Arch, T>(clipped, B(T(1)) + exponential<Arch, T>(inner));
 }
 
-/// out[i] = function(x[i]), vector by vector.
+/// out[i] = function(x[i]), one vector at a time.
 template <class Arch, class T, class Function>
 inline void map(const T* x, std::ptrdiff_t size, T* out, Function&& function) noexcept {
   using B = Batch<Arch, T>;

@@ -6,7 +6,8 @@
 
 namespace vbp::simd {
 
-/// One tile of `Rows` rows: the sums live in memory, so they are read and written once for all rows.
+/// Adds the deviations of `Rows` rows to the sums. The sums are in memory, so they are loaded and stored once
+/// for all rows.
 template <class Arch, std::ptrdiff_t Rows, class T, class S>
 inline void add_shifted_rows(const S* samples, std::ptrdiff_t stride, std::ptrdiff_t columns, const T* shift,
                              T* sum, T* square_sum) noexcept {
@@ -37,7 +38,7 @@ inline void add_shifted_rows(const S* samples, std::ptrdiff_t stride, std::ptrdi
 template <class Arch, class T, class S>
 void add_shifted_moments(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t columns,
                          const T* shift, T* sum, T* square_sum) noexcept {
-  // Eight rows amortise the traffic of the sums; eight streams are what the prefetchers still follow.
+  // Eight rows share one load and one store of the sums. Hardware prefetchers can still follow eight streams.
   constexpr std::ptrdiff_t tile = 8;
   std::ptrdiff_t i = 0;
   for (; i + tile <= rows; i += tile) {

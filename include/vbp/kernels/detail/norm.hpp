@@ -9,7 +9,7 @@ template <class Arch, class T>
 double square_sum(const T* values, std::ptrdiff_t size) noexcept {
   using B = Batch<Arch, double>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
-  // Two sums, so that an addition need not wait for the one before it.
+  // Two sums, so that an addition does not wait for the one before it.
   B even(0.0), odd(0.0);
   std::ptrdiff_t i = 0;
   for (; i + 2 * lanes <= size; i += 2 * lanes) {

@@ -4,9 +4,9 @@
 
 namespace vbp::simd {
 
-/// What the arithmetic units can do at most: `rounds` times x <- x a + b on as many independent vectors as
-/// the GEMM has sums, registers only. `values` are a, b and, afterwards, the sum. Returns the operations, two
-/// a multiply-add.
+/// Computes x <- x a + b `rounds` times on as many independent vectors as the GEMM has sums, in registers
+/// only. This is the highest rate at which multiply-adds can run. `values` holds a, b and, afterwards, the
+/// sum of all x. Returns the number of operations; a multiply-add counts as two.
 template <class Arch, class T>
 [[gnu::flatten]] std::ptrdiff_t multiply_add_loop(std::ptrdiff_t rounds, T* values) noexcept {
   using B = Batch<Arch, T>;

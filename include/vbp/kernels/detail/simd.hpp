@@ -1,6 +1,9 @@
 #pragma once
-/// The few operations that xsimd 8.1 lacks or does slowly.
-/// Nothing in detail/ uses Eigen or a standard container: these bodies are compiled once an architecture.
+/// The few vector operations that xsimd 8.1 lacks or does slowly.
+///
+/// Nothing in detail/ uses Eigen or a standard container, because vbp::compiled compiles these headers once
+/// for each instruction set. The linker keeps only one copy of an inline function that several units share,
+/// and the CPU might not be able to run that copy.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,19 +21,19 @@ using Batch = xsimd::batch<T, Arch>;
 template <class Arch, class T>
 inline constexpr std::size_t kRegisterBytes = sizeof(typename Batch<Arch, T>::register_type);
 
-/// a * b + c, with one rounding wherever the architecture has the instruction.
+/// a * b + c, rounded once if the instruction set has fused multiply-add.
 template <class Arch, class T>
 inline Batch<Arch, T> multiply_add(const Batch<Arch, T>& a, const Batch<Arch, T>& b,
                                    const Batch<Arch, T>& c) noexcept {
 #if defined(__AVX512F__)
-  // xsimd 8.1 has no AVX-512 fma of its own: it multiplies, rounds and adds.
+  // xsimd 8.1 does not use the fma instruction of AVX-512. It multiplies, rounds and adds.
   if constexpr (kRegisterBytes<Arch, T> == 64 && std::is_same_v<T, float>) return _mm512_fmadd_ps(a, b, c);
   if constexpr (kRegisterBytes<Arch, T> == 64 && std::is_same_v<T, double>) return _mm512_fmadd_pd(a, b, c);
 #endif
   return xsimd::fma(a, b, c);
 }
 
-/// a / b, rounded once: xsimd 8.1 approximates it on AArch64 as 32-bit ARM has to.
+/// a / b, rounded once. On AArch64, xsimd 8.1 only approximates the quotient, as 32-bit ARM has to.
 template <class Arch, class T>
 inline Batch<Arch, T> divide(const Batch<Arch, T>& a, const Batch<Arch, T>& b) noexcept {
 #if defined(__aarch64__)
@@ -39,8 +42,8 @@ inline Batch<Arch, T> divide(const Batch<Arch, T>& a, const Batch<Arch, T>& b) n
   return a / b;
 }
 
-/// Batch<Arch, T>::size consecutive values of type S from any address, converted to T.
-/// xsimd 8.1 converts float to double through memory, hence the two instructions by name.
+/// Loads Batch<Arch, T>::size consecutive values of type S from any address and converts them to T. xsimd 8.1
+/// converts float to double through memory, so this function uses the intrinsics for that conversion.
 template <class Arch, class T, class S>
 inline Batch<Arch, T> load_as(const S* from) noexcept {
 #if defined(__AVX512F__)
@@ -56,7 +59,7 @@ inline Batch<Arch, T> load_as(const S* from) noexcept {
   return Batch<Arch, T>::load_unaligned(from);
 }
 
-/// table[n] in each lane, n the lowest three bits of the lane of `index`.
+/// table[n] in each lane, where n is the lowest three bits of that lane of `index`.
 template <class Arch>
 inline Batch<Arch, float> lookup(const float (&table)[8], const Batch<Arch, float>& index) noexcept {
 #if defined(__AVX512F__)
@@ -79,8 +82,8 @@ inline Batch<Arch, float> lookup(const float (&table)[8], const Batch<Arch, floa
   return Batch<Arch, float>::load_aligned(lanes);
 }
 
-/// combine(x, y) over all lanes: lane i with lane i ^ Half, then with half of that, in registers. Half is
-/// half the number of lanes.
+/// Reduces all lanes by combine(x, y), in registers. It combines lane i with lane i ^ Half and then repeats
+/// this with Half / 2. The first Half is half the number of lanes.
 template <class Arch, class T, std::size_t Half, std::size_t... I, class Combine>
 inline T reduce_lanes(const Batch<Arch, T>& values, std::index_sequence<I...> all,
                       Combine&& combine) noexcept {
@@ -107,13 +110,13 @@ inline T largest_lane(const Batch<Arch, T>& values) noexcept {
                                          [](const auto& a, const auto& b) { return xsimd::max(a, b); });
 }
 
-/// The same values, which stay in a register from here on. Where registers are just enough, GCC 12 reads
-/// memory again at every use instead, and a tile then waits for its loads.
+/// The same values, kept in a register from here on. In code that uses all registers, GCC 12 would otherwise
+/// read the values from memory at every use, and the tile would wait for these loads.
 template <class Arch, class T>
 inline Batch<Arch, T> in_register(const Batch<Arch, T>& values) noexcept {
   typename Batch<Arch, T>::register_type lanes = values;
 #if defined(__AVX512F__)
-  asm("" : "+v"(lanes));  // any of 32
+  asm("" : "+v"(lanes));  // any of the 32 registers
 #elif defined(__x86_64__)
   asm("" : "+x"(lanes));
 #elif defined(__aarch64__)
@@ -128,13 +131,13 @@ template <std::ptrdiff_t... I, class Function>
   (function(std::integral_constant<std::ptrdiff_t, I>{}), ...);
 }
 
-/// function(0), ..., function(N - 1), each with a constant.
+/// Calls function(0), ..., function(N - 1), each with a compile-time constant.
 template <std::ptrdiff_t N, class Function>
 [[gnu::always_inline]] inline void unrolled(Function&& function) noexcept {
   unrolled(std::make_integer_sequence<std::ptrdiff_t, N>{}, function);
 }
 
-/// Asks for a cache line that will be read once the second-level cache has it. Any address will do.
+/// Prefetches a cache line into the second-level cache, for reading. Any address is allowed.
 [[gnu::always_inline]] inline void prefetch(const void* address) noexcept {
 #if defined(__GNUC__)
   __builtin_prefetch(address, 0, 2);
@@ -143,7 +146,7 @@ template <std::ptrdiff_t N, class Function>
 #endif
 }
 
-/// The same for all the lines that `count` values lie in.
+/// Prefetches all cache lines of `count` values.
 template <class T>
 [[gnu::always_inline]] inline void prefetch(const T* values, std::ptrdiff_t count) noexcept {
   constexpr auto kLine = static_cast<std::ptrdiff_t>(64 / sizeof(T));

@@ -7,7 +7,7 @@
 
 namespace vbp::simd {
 
-/// The largest of a row of `whole` values in full vectors and one vector more, `rest`.
+/// The largest value of a row. Its first `whole` values fill whole vectors, and `rest` is one more vector.
 template <class Arch, class T>
 inline T largest(const T* row, std::ptrdiff_t whole, const T* rest) noexcept {
   using B = Batch<Arch, T>;
@@ -17,15 +17,16 @@ inline T largest(const T* row, std::ptrdiff_t whole, const T* rest) noexcept {
   return largest_lane<Arch, T>(largest);
 }
 
-/// row <- exp(scale (row - maximum)), scale > 0 and maximum the row's; returns partial sums of it. The last,
-/// incomplete vector is `rest`, whose lanes beyond the row hold minus infinity: at most 2^-126 each, which no
-/// sum that holds a 1 notices.
+/// row <- exp(scale (row - maximum)), where `maximum` is the largest value of the row and scale > 0. Returns
+/// partial sums of the results, one per lane. `rest` is the last, incomplete vector, whose lanes beyond the
+/// row must hold minus infinity. Each of those lanes adds at most 2^-126, which a sum that contains a 1
+/// rounds away.
 template <class Arch, class T>
 inline Batch<Arch, T> exponentials(T* row, std::ptrdiff_t whole, T* rest, T maximum, T scale) noexcept {
   using B = Batch<Arch, T>;
   constexpr auto lanes = static_cast<std::ptrdiff_t>(B::size);
-  // The maximum is subtracted before scaling, which is exact for it: a rounded product of two would leave, of
-  // huge values, more than exp can take.
+  // The maximum is subtracted before scaling, so that its own exponent is exactly 0. If huge values were
+  // scaled first, the rounding errors of the products could leave an exponent that is too large for exp.
   const B factor(scale * T(1.44269504088896340736));  // 1 / ln(2)
   const auto power = [&](const B& x) { return power_of_two<Arch, T>((x - B(maximum)) * factor); };
   B sums(T(0));
@@ -39,7 +40,7 @@ inline Batch<Arch, T> exponentials(T* row, std::ptrdiff_t whole, T* rest, T maxi
   return sums + values;
 }
 
-/// In place: row <- exp(scale (row - max row)) / sum, scale > 0.
+/// In place, for each row: row <- exp(scale (row - max row)) / sum, scale > 0.
 template <class Arch, class T>
 void softmax(T* values, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t stride,
              T scale) noexcept {

@@ -1,5 +1,6 @@
 #pragma once
-/// X^T X of tall X, upper triangle of panels only: half the products of a general matrix product.
+/// X^T X of a tall X. Only the panels of the upper triangle are computed, which needs half the products of a
+/// general matrix product.
 
 #include <algorithm>
 #include <cstddef>
@@ -11,42 +12,43 @@
 
 namespace vbp::simd {
 
-/// Register tile and blocking. X is packed once into panels that serve as left and as right factor, so the
-/// tile's rows divide its columns.
+/// The sizes of the register tile and of the cache blocks. X is packed once, and its panels serve as left and
+/// as right factors. So the number of columns of a tile must be a multiple of its rows.
 template <class Arch, class T>
 struct SyrkShape {
   static constexpr std::ptrdiff_t lanes = Batch<Arch, T>::size;
-  /// Three registers wide: each broadcast feeds three multiply-adds.
+  /// A tile is three registers wide, so that each broadcast feeds three multiply-adds.
   static constexpr std::ptrdiff_t columns = 3 * lanes;
-  /// 8 x 3 accumulators of 32 registers, 4 x 3 of 16 (3 x 3 where two doubles fill one); AArch64 has 32
-  /// narrow ones.
+  /// 8 x 3 accumulators if there are 32 registers, 4 x 3 if there are 16, and 3 x 3 if a register holds only
+  /// two doubles. AArch64 has 32 registers of 16 bytes.
 #if defined(__aarch64__)
   static constexpr std::ptrdiff_t rows = 6;
 #else
   static constexpr std::ptrdiff_t rows = kRegisterBytes<Arch, T> == 64 ? 8 : columns % 4 == 0 ? 4 : 3;
 #endif
   static_assert(columns % rows == 0);
-  /// Samples whose products are summed in T before they go to float64, and whose slices of two panels stay in
-  /// a cache meanwhile: what the small tile of 16 registers reads has to come from a first level of at least
-  /// 32 KiB, what a tile of 24 sums reads the second level gives as fast.
+  /// Number of samples whose products are summed in T before the sum is added in float64. Meanwhile the
+  /// slices of two panels stay in a cache. The small tile for 16 registers must read them from the first
+  /// level, which has at least 32 KiB. For a tile of 24 sums, the second level is fast enough.
   static constexpr std::ptrdiff_t depth =
       kRegisterBytes<Arch, T> == 64
           ? 256
           : std::min<std::ptrdiff_t>(256, 12 * 1024 / (columns * static_cast<std::ptrdiff_t>(sizeof(T))));
 };
 
-/// Packs x_ij - shift[j] of `rows` rows (`stride` apart) and `present` columns into one panel, row after row,
-/// missing columns as zeros. sum[j] += the column's sum, largest[j] = its largest magnitude.
+/// Packs x_ij - shift[j] of `rows` rows with row stride `stride` and `present` columns into one panel, row by
+/// row. Missing columns are zeros. Adds each column's sum to sum[j] and sets largest[j] to the column's
+/// largest magnitude.
 template <class Arch, class T, class S>
 void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, std::ptrdiff_t present,
                   const T* shift, T* packed, double* sum, T* largest) noexcept {
   using Shape = SyrkShape<Arch, T>;
-  // Subtracted in the wider of the two types, so that a deviation is rounded once.
+  // The subtraction is done in the wider of the two types, so that a deviation is rounded only once.
   using Wide = std::common_type_t<S, T>;
   T part[static_cast<std::size_t>(Shape::columns)] = {};
   for (std::ptrdiff_t i = 0; i < rows; ++i, packed += Shape::columns) {
     const S* const from = samples + i * stride;
-    // Rows of a panel are too far apart for the processor to guess the next one.
+    // The rows of a panel are too far apart for the hardware prefetcher.
     prefetch(from + 8 * stride, present);
     for (std::ptrdiff_t j = 0; j < present; ++j) {
       const T deviation = static_cast<T>(static_cast<Wide>(from[j]) - static_cast<Wide>(shift[j]));
@@ -65,7 +67,7 @@ void pack_shifted(const S* samples, std::ptrdiff_t rows, std::ptrdiff_t stride, 
   }
 }
 
-/// total[rows x columns] += left^T right over `depth` samples, summed in T; left points at the tile's first
+/// total[rows x columns] += left^T right over `depth` samples, summed in T. `left` points to the tile's first
 /// column in its panel.
 template <class Arch, class T>
 void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, double* total) noexcept {
@@ -94,9 +96,9 @@ void syrk_tile(const T* left, const T* right, std::ptrdiff_t depth, double* tota
   for (std::size_t e = 0; e < elements; ++e) total[e] += static_cast<double>(sums[e]);
 }
 
-/// products[i, j] += sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, of
-/// which `left_present` x `right_present` columns exist. Sums over at most SyrkShape::depth samples are in T,
-/// all others in double.
+/// products[i, j] += the sum over `rows` samples of left[., i] right[., j] for one pair of packed panels, in
+/// which left_present and right_present columns exist. At most SyrkShape::depth products are summed in T;
+/// these sums are added in double.
 template <class Arch, class T>
 void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std::ptrdiff_t left_present,
                         std::ptrdiff_t right_present, double* products, std::ptrdiff_t stride) noexcept {
@@ -117,8 +119,8 @@ void add_panel_products(const T* left, const T* right, std::ptrdiff_t rows, std:
   }
 }
 
-/// square_sum[j] += sum over `rows` samples of the squares in column j of a packed panel, of which `present`
-/// columns exist; summed like products.
+/// square_sum[j] += the sum over `rows` samples of the squares in column j of a packed panel, in which
+/// `present` columns exist. At most SyrkShape::depth squares are summed in T; these sums are added in double.
 template <class Arch, class T>
 void add_panel_squares(const T* panel, std::ptrdiff_t rows, std::ptrdiff_t present,
                        double* square_sum) noexcept {

@@ -7,7 +7,8 @@
 
 namespace vbp::simd {
 
-/// Exchanges the off-diagonal quarters of every square of 2 Distance x 2 Distance lanes along the diagonal.
+/// In every square of 2 Distance x 2 Distance lanes on the diagonal, exchanges the two quarters that are off
+/// the diagonal. Repeats this with half the distance until the distance is 1.
 template <class Arch, class T, std::size_t Distance, std::size_t... I>
 [[gnu::always_inline]] inline void exchange_quarters(typename Batch<Arch, T>::register_type* rows,
                                                      std::index_sequence<I...> all) noexcept {
@@ -23,7 +24,7 @@ template <class Arch, class T, std::size_t Distance, std::size_t... I>
   if constexpr (Distance > 1) exchange_quarters<Arch, T, Distance / 2>(rows, all);
 }
 
-/// out = in^T of a square that is a vector wide, in registers; rows of either their strides apart.
+/// out = in^T for a square that is one vector wide, in registers. in_stride and out_stride are row strides.
 template <class Arch, class T>
 inline void transpose_square(const T* in, std::ptrdiff_t in_stride, T* out,
                              std::ptrdiff_t out_stride) noexcept {
@@ -37,8 +38,8 @@ inline void transpose_square(const T* in, std::ptrdiff_t in_stride, T* out,
                       __attribute__((always_inline)) { B(rows[i]).store_unaligned(out + i * out_stride); });
 }
 
-/// out [columns, rows] = in [rows, columns], rows of either their strides apart. Square tiles, so that a
-/// cache line is read and written while it is at hand.
+/// out [columns, rows] = in [rows, columns]^T. in_stride and out_stride are row strides. It works in square
+/// tiles, so that cache lines are still in the cache when they are read and written again.
 template <class Arch, class T>
 void transpose(const T* in, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t in_stride, T* out,
                std::ptrdiff_t out_stride) noexcept {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "vbp/core/types.hpp"
@@ -16,7 +15,8 @@ struct LayerCost {
   std::string kind;
   std::int64_t parameters = 0;
   std::int64_t macs = 0;
-  /// Elements that a LayerNorm normalises or that are averaged over; no MACs, but see Cost::macs_fvcore.
+  /// Elements that a LayerNorm normalises and that pooling averages over. They take no MACs, but
+  /// Cost::macs_fvcore counts them.
   std::int64_t norm_elements = 0;
   std::int64_t pooled_elements = 0;
 };
@@ -44,50 +44,32 @@ struct Cost {
   }
 };
 
-/// A linear layer [out, in] over `rows` tokens. A pruned hidden neuron takes in + 1 + out parameters with it.
-inline LayerCost linear_cost(std::string name, Index rows, Index in, Index out, bool bias = true) {
-  return {.name = std::move(name),
-          .kind = "linear",
-          .parameters = in * out + (bias ? out : 0),
-          .macs = rows * in * out};
-}
+/// A linear layer [out, in] over `rows` tokens. 
+VBP_FUNCTION LayerCost linear_cost(std::string name, Index rows, Index in, Index out, bool bias = true);
 
 /// A convolution whose kernels do not overlap (a patch embedding): a linear layer from in_channels * kernel *
 /// kernel pixels to out features, at each of `positions` places.
-inline LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels, Index kernel,
-                                      Index out, bool bias = true) {
-  LayerCost cost = linear_cost(std::move(name), positions, in_channels * kernel * kernel, out, bias);
-  cost.kind = "patch_embedding";
-  return cost;
-}
+VBP_FUNCTION LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels, Index kernel,
+                                      Index out, bool bias = true);
 
 /// A convolution of each channel by itself with a kernel of `kernel` x `kernel`, at each of `positions`
 /// places; products with zeros around the image count.
-inline LayerCost depthwise_cost(std::string name, Index positions, Index channels, Index kernel) {
-  return {.name = std::move(name),
-          .kind = "depthwise",
-          .parameters = channels * kernel * kernel + channels,
-          .macs = positions * channels * kernel * kernel};
-}
+VBP_FUNCTION LayerCost depthwise_cost(std::string name, Index positions, Index channels, Index kernel);
 
 /// A layer norm with scale and shift over `rows` tokens of `dim` features.
-inline LayerCost layer_norm_cost(std::string name, Index rows, Index dim) {
-  return {.name = std::move(name), .kind = "layer_norm", .parameters = 2 * dim, .norm_elements = rows * dim};
-}
+VBP_FUNCTION LayerCost layer_norm_cost(std::string name, Index rows, Index dim);
 
 /// The mean over `rows` pixels of `dim` features.
-inline LayerCost pooling_cost(std::string name, Index rows, Index dim) {
-  return {.name = std::move(name), .kind = "pooling", .pooled_elements = rows * dim};
-}
+VBP_FUNCTION LayerCost pooling_cost(std::string name, Index rows, Index dim);
 
 /// The two products of self-attention, Q K^T and A V, over all heads: 2 tokens^2 dim MACs, no parameters.
-inline LayerCost attention_cost(std::string name, Index tokens, Index dim) {
-  return {.name = std::move(name), .kind = "attention", .macs = 2 * tokens * tokens * dim};
-}
+VBP_FUNCTION LayerCost attention_cost(std::string name, Index tokens, Index dim);
 
 /// Parameters that multiply nothing or next to nothing: tokens, position embeddings, layer scales.
-inline LayerCost parameter_cost(std::string name, std::int64_t parameters) {
-  return {.name = std::move(name), .kind = "parameters", .parameters = parameters};
-}
+VBP_FUNCTION LayerCost parameter_cost(std::string name, std::int64_t parameters);
 
 }  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/prune/budget/cost-inl.hpp"
+#endif

@@ -1,87 +1,35 @@
 #pragma once
-/// Mean-shift compensation and the cutting of rows and columns (VBP, section 3.3), on plain Eigen matrices
-/// and on whole blocks. Everything is checked before anything is written.
+/// Mean-shift compensation and the cutting of blocks (VBP, section 3.3), on plain Eigen matrices and on whole
+/// blocks. Everything is checked before anything is written.
 
-#include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <ranges>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "vbp/core/concepts.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
+#include "vbp/prune/blocks.hpp"
+#include "vbp/prune/plan.hpp"
+#include "vbp/prune/selection.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-/// Throws ValueError unless the indices ascend without repetition within [0, width).
-inline void require_indices(std::span<const Index> indices, Index width) {
-  Index last = -1;
-  for (const Index index : indices) {
-    if (index < 0 || index >= width) {
-      throw ValueError("index " + std::to_string(index) + " is outside [0, " + std::to_string(width) + ")");
-    }
-    if (index <= last) {
-      throw ValueError("indices must ascend without repetition, but " + std::to_string(index) + " follows " +
-                       std::to_string(last));
-    }
-    last = index;
-  }
-}
+namespace detail {
 
-/// The indices of [0, width) that are not in kept, ascending.
-inline std::vector<Index> complement(std::span<const Index> kept, Index width) {
-  require_indices(kept, width);
-  std::vector<Index> rest;
-  rest.reserve(static_cast<std::size_t>(width) - kept.size());
-  auto next = kept.begin();
-  for (Index i = 0; i < width; ++i) {
-    if (next != kept.end() && *next == i) {
-      ++next;
-    } else {
-      rest.push_back(i);
-    }
-  }
-  return rest;
-}
+/// See fold_means.
+template <class T>
+Vector<T> folded_bias(const MatrixView<T>& fc2_weight, const VectorView<T>& fc2_bias,
+                      const VectorView<double>& mean, std::span<const Index> pruned);
 
-/// The kept rows of a matrix, in order: W1 after pruning.
-template <class Derived>
-Matrix<typename Derived::Scalar> select_rows(const Eigen::MatrixBase<Derived>& matrix,
-                                             std::span<const Index> kept) {
-  const MatrixView<typename Derived::Scalar> source(matrix.derived());
-  require_indices(kept, source.rows());
-  Matrix<typename Derived::Scalar> result(static_cast<Index>(kept.size()), source.cols());
-  for (Index r = 0; r < result.rows(); ++r) result.row(r) = source.row(kept[static_cast<std::size_t>(r)]);
-  return result;
-}
+}  // namespace detail
 
-/// The kept columns of a matrix, in order: W2 after pruning.
-template <class Derived>
-Matrix<typename Derived::Scalar> select_columns(const Eigen::MatrixBase<Derived>& matrix,
-                                                std::span<const Index> kept) {
-  const MatrixView<typename Derived::Scalar> source(matrix.derived());
-  require_indices(kept, source.cols());
-  Matrix<typename Derived::Scalar> result(source.rows(), static_cast<Index>(kept.size()));
-  for (Index r = 0; r < result.rows(); ++r) {
-    for (Index c = 0; c < result.cols(); ++c) result(r, c) = source(r, kept[static_cast<std::size_t>(c)]);
-  }
-  return result;
-}
-
-/// The kept elements of a vector, in order: b1 after pruning.
-template <class Derived>
-Vector<typename Derived::Scalar> select(const Eigen::MatrixBase<Derived>& vector,
-                                        std::span<const Index> kept) {
-  const VectorView<typename Derived::Scalar> source(vector.derived());
-  require_indices(kept, source.size());
-  Vector<typename Derived::Scalar> result(static_cast<Index>(kept.size()));
-  for (Index i = 0; i < result.size(); ++i) result(i) = source(kept[static_cast<std::size_t>(i)]);
-  return result;
-}
-
-/// The bias that carries the pruned neurons' means: b2 + W2[:, P] mu[P], accumulated in double.
+/// The bias that takes over the means of the pruned neurons: b2 + W2[:, P] mu[P], accumulated in double.
 /// fc2_weight [out, hidden], fc2_bias [out], mean [hidden], pruned P ascending. Throws ShapeError on sizes
 /// that do not fit, ValueError on bad indices and on a mean that is not finite.
 template <class Weight, class Bias, class Mean>
@@ -90,46 +38,8 @@ Vector<typename Weight::Scalar> fold_means(const Eigen::MatrixBase<Weight>& fc2_
                                            const Eigen::MatrixBase<Mean>& mean,
                                            std::span<const Index> pruned) {
   using T = typename Weight::Scalar;
-  const MatrixView<T> w2(fc2_weight.derived());
-  const VectorView<T> b2(fc2_bias.derived());
-  const VectorView<typename Mean::Scalar> mu(mean.derived());
-  if (b2.size() != w2.rows() || mu.size() != w2.cols()) {
-    throw ShapeError("a weight of [" + std::to_string(w2.rows()) + ", " + std::to_string(w2.cols()) +
-                     "] cannot fold " + std::to_string(mu.size()) + " means into a bias of " +
-                     std::to_string(b2.size()));
-  }
-  require_indices(pruned, w2.cols());
-  for (const Index j : pruned) {
-    if (!std::isfinite(mu(j))) throw ValueError("the mean of neuron " + std::to_string(j) + " is not finite");
-  }
-  Vector<T> folded(b2.size());
-  for (Index r = 0; r < w2.rows(); ++r) {
-    double sum = static_cast<double>(b2(r));
-    for (const Index j : pruned) sum += static_cast<double>(w2(r, j)) * static_cast<double>(mu(j));
-    folded(r) = static_cast<T>(sum);
-  }
-  return folded;
-}
-
-/// The hidden width of a block whose four shapes fit together; else throws ShapeError.
-template <LinearGeluLinear B>
-Index hidden_width(const B& block) {
-  // Bound to references first: a member may return its matrix by value.
-  const auto& fc1_weight = block.fc1_weight();
-  const auto& fc1_bias = block.fc1_bias();
-  const auto& fc2_weight = block.fc2_weight();
-  const auto& fc2_bias = block.fc2_bias();
-  const MatrixView<typename B::Scalar> w1 = fc1_weight;
-  const VectorView<typename B::Scalar> b1 = fc1_bias;
-  const MatrixView<typename B::Scalar> w2 = fc2_weight;
-  const VectorView<typename B::Scalar> b2 = fc2_bias;
-  if (b1.size() != w1.rows() || w2.cols() != w1.rows() || b2.size() != w2.rows()) {
-    throw ShapeError("fc1 [" + std::to_string(w1.rows()) + ", " + std::to_string(w1.cols()) + "] + [" +
-                     std::to_string(b1.size()) + "] and fc2 [" + std::to_string(w2.rows()) + ", " +
-                     std::to_string(w2.cols()) + "] + [" + std::to_string(b2.size()) +
-                     "] do not fit together");
-  }
-  return w1.rows();
+  return detail::folded_bias<T>(fc2_weight.derived(), fc2_bias.derived(),
+                                mean.derived().template cast<double>(), pruned);
 }
 
 namespace detail {
@@ -138,18 +48,27 @@ namespace detail {
 template <LinearGeluLinear B>
 void keep(B& block, std::span<const Index> kept, Vector<typename B::Scalar> fc2_bias) {
   using View = MatrixView<typename B::Scalar>;
-  // Views into what a member returns by value live until the end of this one expression.
+  // Views of what a member returns by value live until the end of this one expression.
   block.set_weights(select_rows(View(std::as_const(block).fc1_weight()), kept),
                     select(VectorView<typename B::Scalar>(std::as_const(block).fc1_bias()), kept),
                     select_columns(View(std::as_const(block).fc2_weight()), kept), std::move(fc2_bias));
 }
 
-/// fold_means on a block.
+/// The second bias of a block after mean shift.
 template <LinearGeluLinear B>
-Vector<typename B::Scalar> folded_bias(const B& block, const auto& mean, std::span<const Index> pruned) {
-  return fold_means(MatrixView<typename B::Scalar>(block.fc2_weight()),
-                    VectorView<typename B::Scalar>(block.fc2_bias()), mean, pruned);
+Vector<typename B::Scalar> folded_bias_of(const B& block, const VectorView<double>& mean,
+                                          std::span<const Index> kept) {
+  return folded_bias<typename B::Scalar>(block.fc2_weight(), block.fc2_bias(), mean,
+                                         complement(kept, mean.size()));
 }
+
+/// Throws ShapeError or ValueError, naming the block, for statistics that are not of it.
+VBP_FUNCTION void require_statistics_fit(const PruningPlan::Block& planned, Index features,
+                                         std::int64_t samples);
+
+/// Throws ValueError, naming the block, unless all values are finite.
+VBP_FUNCTION void require_finite_bias(const std::string& name, const VectorView<float>& bias);
+VBP_FUNCTION void require_finite_bias(const std::string& name, const VectorView<double>& bias);
 
 }  // namespace detail
 
@@ -167,8 +86,49 @@ void shrink(B& block, std::span<const Index> kept) {
 template <class B, class Mean>
 void fold_and_shrink(B& block, std::span<const Index> kept, const Eigen::MatrixBase<Mean>& mean) {
   static_assert(require_linear_gelu_linear<B>());
+  using T = typename B::Scalar;
+  const std::vector<Index> pruned = complement(kept, hidden_width(block));
   detail::keep(block, kept,
-               detail::folded_bias(block, mean.derived(), complement(kept, hidden_width(block))));
+               fold_means(MatrixView<T>(std::as_const(block).fc2_weight()),
+                          VectorView<T>(std::as_const(block).fc2_bias()), mean, pruned));
+}
+
+/// Cuts the blocks to the plan's neurons and compensates nothing. blocks is a range of LinearGeluLinear
+/// blocks or of pointers to them, in the plan's order. Everything is checked before the first block changes;
+/// throws ShapeError or ValueError, naming the block.
+template <std::ranges::forward_range Blocks>
+void shrink_blocks(const PruningPlan& plan, Blocks&& blocks) {
+  const auto pointers = detail::block_pointers(blocks);
+  detail::require_plan_fits(plan, detail::shapes_of(pointers));
+  for (std::size_t b = 0; b < pointers.size(); ++b) shrink(*pointers[b], plan.blocks[b].kept);
+}
+
+/// Cuts the blocks to the plan's neurons and folds the means of the others into the second bias: the
+/// mean-shift compensation. The statistics come in the order of the blocks, whatever criterion made the plan.
+/// Everything is checked before the first block changes; throws ShapeError or ValueError, naming the block.
+template <StatisticsRange R, std::ranges::forward_range Blocks>
+void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks&& blocks) {
+  const auto pointers = detail::block_pointers(blocks);
+  detail::require_plan_fits(plan, detail::shapes_of(pointers));
+  detail::require_one_per_block(detail::length_of(statistics), "statistics", pointers.size());
+  using T = typename detail::BlockType<std::remove_reference_t<Blocks>>::Scalar;
+  std::vector<Vector<T>> biases;
+  for (const auto& seen : statistics) {
+    const std::size_t b = biases.size();
+    const PruningPlan::Block& planned = plan.blocks[b];
+    detail::require_statistics_fit(planned, seen.features(), seen.count());
+    const Vector<double> mean = seen.mean().template cast<double>();
+    biases.push_back(with_context(
+        planned.name, [&] { return detail::folded_bias_of(*pointers[b], mean, planned.kept); }));
+    detail::require_finite_bias(planned.name, biases.back());
+  }
+  for (std::size_t b = 0; b < pointers.size(); ++b) {
+    detail::keep(*pointers[b], plan.blocks[b].kept, std::move(biases[b]));
+  }
 }
 
 }  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/prune/compensate/fold-inl.hpp"
+#endif

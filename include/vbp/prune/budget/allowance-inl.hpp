@@ -1,5 +1,4 @@
 #pragma once
-/// How many neurons must go, how many each block can spare, and why a budget cannot be met.
 
 #include <algorithm>
 #include <cmath>
@@ -10,21 +9,11 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/text.hpp"
-#include "vbp/core/types.hpp"
-#include "vbp/prune/budget/options.hpp"
+#include "vbp/prune/budget/allowance.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-/// The range of neurons that one block may lose under minimum width, maximum width and exclusion; the width
-/// multiple thins it out further.
-struct Allowance {
-  Index width = 0;
-  Index least = 0;
-  Index most = 0;
-};
-
-/// Throws ValueError for options that make no sense for any network.
-inline void require_options(const PrunerOptions& options) {
+VBP_FUNCTION void require_options(const PrunerOptions& options) {
   if (options.rate.has_value() == options.kept.has_value()) {
     throw ValueError("give either a rate or a kept count to prune to");
   }
@@ -46,23 +35,19 @@ inline void require_options(const PrunerOptions& options) {
   }
 }
 
-/// floor(share * total) for a share in [0, 1] that was meant as a decimal. Such a share is off by half an ulp
-/// and its product by another, so that 0.55 * 20 may fall short of 11. 1e-12 covers thousands of ulps, and no
-/// share that is meant to be below a whole count is that close to it.
-inline Index whole_share(double share, Index total) {
+VBP_FUNCTION Index whole_share(double share, Index total) {
+  // A decimal share is off by half an ulp in binary and its product by another half. 1e-12 covers thousands of
+  // ulps, and no share that is meant to stay below a whole count is that close to it.
   const double count = static_cast<double>(total);
   return std::min(total, static_cast<Index>(std::floor(share * count + 1e-12 * count)));
 }
 
-/// What keeps blocks from becoming narrower, for messages.
-inline std::string narrowest_constraints(const PrunerOptions& options) {
+VBP_FUNCTION std::string narrowest_constraints(const PrunerOptions& options) {
   return "the minimum width " + std::to_string(options.min_width) +
          (options.exclude.empty() ? "" : " and the excluded blocks");
 }
 
-/// How many of total hidden neurons go: floor(rate * total), or total - kept. Throws as require_options does,
-/// and ValueError where more are to be kept than there are.
-inline Index requested_removals(const PrunerOptions& options, Index total) {
+VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total) {
   require_options(options);
   if (options.kept) {
     if (*options.kept > total) {
@@ -74,9 +59,7 @@ inline Index requested_removals(const PrunerOptions& options, Index total) {
   return whole_share(*options.rate, total);
 }
 
-/// What each block may lose. Throws ShapeError unless there is one name per block, and ValueError for names
-/// that repeat and for excluded names that no block has.
-inline std::vector<Allowance> allowances(const std::vector<std::string>& names,
+VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& names,
                                          const std::vector<Index>& widths, const PrunerOptions& options) {
   require_options(options);
   if (names.size() != widths.size()) {
@@ -106,8 +89,7 @@ inline std::vector<Allowance> allowances(const std::vector<std::string>& names,
   return result;
 }
 
-/// Throws ValueError, saying which constraint is in the way, where the allowances cannot lose so many.
-inline void require_reachable(Index removals, const std::vector<Allowance>& blocks,
+VBP_FUNCTION void require_reachable(Index removals, const std::vector<Allowance>& blocks,
                               const PrunerOptions& options) {
   Index total = 0, least = 0, most = 0;
   for (const Allowance& block : blocks) {

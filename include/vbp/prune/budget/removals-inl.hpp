@@ -1,5 +1,4 @@
 #pragma once
-/// How many neurons each block loses: the exact choice under a budget, for each scope and width multiple.
 
 #include <algorithm>
 #include <cstddef>
@@ -12,23 +11,11 @@
 #include <vector>
 
 #include "vbp/core/error.hpp"
-#include "vbp/core/types.hpp"
-#include "vbp/prune/budget/budget.hpp"
-#include "vbp/prune/budget/options.hpp"
+#include "vbp/prune/budget/removals.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-/// One way to cut a block: how many neurons go, and what that costs.
-struct Cut {
-  Index removed = 0;
-  double cost = 0.0;
-};
-
-/// Scope global, multiple 1: the `removals` lowest scores of all blocks under each block's allowance.
-/// ascending[b] holds block b's scores in ascending order; equal scores go from the lower block first. Exact,
-/// since a block's own order is never violated by taking the cheapest next. Returns the count per block; the
-/// caller has checked that the removals are reachable.
-inline std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& ascending,
+VBP_FUNCTION std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& ascending,
                                         const std::vector<Allowance>& blocks, Index removals) {
   std::vector<Index> removed;
   std::vector<std::tuple<double, std::size_t>> candidates;
@@ -45,11 +32,7 @@ inline std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& 
   return removed;
 }
 
-/// Scope block, multiple 1: the shares f * width, clamped to each block's allowance, with the one f for which
-/// they sum to `removals` (water-filling); rounded down, and the largest remainders (of equal ones the lower
-/// block's) up, so that the sum is exact. In integers throughout; the caller has checked that it is
-/// reachable.
-inline std::vector<Index> remove_evenly(const std::vector<Allowance>& blocks, Index removals) {
+VBP_FUNCTION std::vector<Index> remove_evenly(const std::vector<Allowance>& blocks, Index removals) {
   // The sum of the clamped shares is piecewise linear in f with its bends at least/width and most/width. Find
   // the last bend p/q at which it does not exceed the removals: it tells which blocks are clamped, and how.
   std::vector<std::tuple<Index, Index>> bends{{0, 1}};
@@ -89,11 +72,7 @@ inline std::vector<Index> remove_evenly(const std::vector<Allowance>& blocks, In
   return removed;
 }
 
-/// One cut per block so that the sum removed is the largest reachable not above `removals`, and the summed
-/// cost the least for that: dynamic programming over (blocks, neurons removed). Of equal costs the lower
-/// block loses more. cuts[b] ascends in `removed`. Returns nothing where even the smallest cuts remove too
-/// many.
-inline std::optional<std::vector<Index>> cheapest_cuts(const std::vector<std::vector<Cut>>& cuts,
+VBP_FUNCTION std::optional<std::vector<Index>> cheapest_cuts(const std::vector<std::vector<Cut>>& cuts,
                                                        Index removals) {
   // All counts are multiples of their greatest common divisor, mostly the width multiple: count in that unit.
   Index unit = 0, most = 0;
@@ -138,8 +117,7 @@ inline std::optional<std::vector<Index>> cheapest_cuts(const std::vector<std::ve
   return removed;
 }
 
-/// What a block may lose so that its kept width is a multiple, or everything stays: ascending counts.
-inline std::vector<Index> removals_to_multiple(const Allowance& block, Index multiple) {
+VBP_FUNCTION std::vector<Index> removals_to_multiple(const Allowance& block, Index multiple) {
   std::vector<Index> counts;
   if (block.least == 0) counts.push_back(0);
   for (Index kept = block.width / multiple * multiple; kept > 0; kept -= multiple) {
@@ -149,9 +127,7 @@ inline std::vector<Index> removals_to_multiple(const Allowance& block, Index mul
   return counts;
 }
 
-/// The same under the options' width multiple, of a block called `name`. Throws ValueError where there is no
-/// count.
-inline std::vector<Index> possible_removals(const std::string& name, const Allowance& block,
+VBP_FUNCTION std::vector<Index> possible_removals(const std::string& name, const Allowance& block,
                                             const PrunerOptions& options) {
   std::vector<Index> counts = removals_to_multiple(block, options.multiple);
   if (counts.empty()) {
@@ -162,12 +138,7 @@ inline std::vector<Index> possible_removals(const std::string& name, const Allow
   return counts;
 }
 
-/// How many neurons each block loses under the options; ascending[b] holds block b's scores, lowest first.
-///
-/// With multiple 1 the sum is exactly requested_removals. With a larger multiple it is the largest reachable
-/// count not above that, with the least summed score (scope global) or the least squared distance from the
-/// even shares (scope block). Throws ValueError where the other constraints make the budget impossible.
-inline std::vector<Index> choose_removals(const std::vector<std::string>& names,
+VBP_FUNCTION std::vector<Index> choose_removals(const std::vector<std::string>& names,
                                           const std::vector<std::vector<double>>& ascending,
                                           const PrunerOptions& options) {
   std::vector<Index> widths;

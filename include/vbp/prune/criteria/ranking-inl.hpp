@@ -1,0 +1,76 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "vbp/prune/criteria/ranking.hpp"
+
+namespace vbp::inline VBP_ABI {
+
+VBP_FUNCTION std::vector<Ranking> rankings_of(const Scores& scores) {
+  std::vector<Ranking> rankings;
+  for (const Vector<double>& block : scores) {
+    Ranking& ranking = rankings.emplace_back();
+    ranking.order.resize(static_cast<std::size_t>(block.size()));
+    std::iota(ranking.order.begin(), ranking.order.end(), Index{0});
+    std::stable_sort(ranking.order.begin(), ranking.order.end(),
+                     [&](Index i, Index j) { return block(i) < block(j); });
+    for (const Index neuron : ranking.order) ranking.cost.push_back(block(neuron));
+  }
+  return rankings;
+}
+
+namespace detail {
+
+/// Indices of the corners of the lower convex hull of the points (i, heights[i]).
+VBP_FUNCTION std::vector<std::size_t> lower_hull(const std::vector<double>& heights) {
+  std::vector<std::size_t> hull;
+  for (std::size_t i = 0; i < heights.size(); ++i) {
+    // Drops a corner that lies on or above the line from the one before it to the new point.
+    while (hull.size() > 1) {
+      const std::size_t a = hull[hull.size() - 2], b = hull.back();
+      const double left = (heights[b] - heights[a]) * static_cast<double>(i - b);
+      const double right = (heights[i] - heights[b]) * static_cast<double>(b - a);
+      if (left < right) break;
+      hull.pop_back();
+    }
+    hull.push_back(i);
+  }
+  return hull;
+}
+
+}  // namespace detail
+
+VBP_FUNCTION Ranking convex(Ranking ranking) {
+  std::vector<double> sum{0.0};
+  for (const double cost : ranking.cost) sum.push_back(sum.back() + cost);
+  const std::vector<std::size_t> hull = detail::lower_hull(sum);
+  for (std::size_t s = 1; s < hull.size(); ++s) {
+    const double slope = (sum[hull[s]] - sum[hull[s - 1]]) / static_cast<double>(hull[s] - hull[s - 1]);
+    std::fill(ranking.cost.begin() + static_cast<std::ptrdiff_t>(hull[s - 1]),
+              ranking.cost.begin() + static_cast<std::ptrdiff_t>(hull[s]), slope);
+  }
+  // Slopes that are equal but for rounding must not fall either.
+  return running_maximum(std::move(ranking));
+}
+
+VBP_FUNCTION std::vector<Ranking> weighted(std::vector<Ranking> rankings,
+                                           const std::vector<double>& weights) {
+  for (std::size_t b = 0; b < rankings.size(); ++b) {
+    for (double& cost : rankings[b].cost) cost *= weights[b];
+    rankings[b] = convex(std::move(rankings[b]));
+  }
+  return rankings;
+}
+
+VBP_FUNCTION Ranking running_maximum(Ranking ranking) {
+  for (std::size_t i = 1; i < ranking.cost.size(); ++i) {
+    ranking.cost[i] = std::max(ranking.cost[i], ranking.cost[i - 1]);
+  }
+  return ranking;
+}
+
+}  // namespace vbp::inline VBP_ABI

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vbp/core/error.hpp"
+#include "vbp/kernels/workspace.hpp"
+#include "vbp/prune/compensate/refit.hpp"
+#include "vbp/prune/criteria/sensitivity.hpp"
+
+namespace vbp::inline VBP_ABI::detail {
+
+/// The outputs of a network when `stream` enters a step.
+VBP_FUNCTION Matrix<float> outputs_from(AnyResidualNetwork& network, Index step, Matrix<float> stream) {
+  Matrix<float> next;
+  for (; step < network.steps(); ++step) {
+    network.run(step, stream, next);
+    std::swap(stream, next);
+  }
+  network.outputs(stream, next);
+  return next;
+}
+
+/// The neurons, ascending, that stay when the first `share` of a ranking go.
+VBP_FUNCTION std::vector<Index> kept_by(const Ranking& ranking, double share) {
+  const auto removed = static_cast<std::ptrdiff_t>(share * static_cast<double>(ranking.order.size()));
+  std::vector<Index> kept(ranking.order.begin() + removed, ranking.order.end());
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+/// Runs a step with its block cut to `kept` and refitted, then restores the block.
+VBP_FUNCTION void run_pruned(AnyResidualNetwork& network, Index step, const std::vector<Index>& kept,
+                             const BlockMoments& moments, const Matrix<float>& stream, Matrix<float>& pruned,
+                             kernels::Workspace<double>& workspace) {
+  const Matrix<double> w1 = network.weight(step, 0), w2 = network.weight(step, 1);
+  const Vector<double> b1 = network.bias(step, 0), b2 = network.bias(step, 1);
+  const LinearFit fit = refit(w2, b2, moments.mean, moments.covariance, kept, {}, workspace);
+  network.shrink_block(step, kept);
+  network.set_layer(step, 1, fit.weight, fit.bias);
+  network.run(step, stream, pruned);
+  network.set_block(step, w1.cast<float>(), b1.cast<float>(), w2.cast<float>(), b2.cast<float>());
+}
+
+VBP_FUNCTION std::vector<double> sensitivities_of(AnyResidualNetwork& network,
+                                                  const std::vector<Ranking>& rankings,
+                                                  std::size_t covariances,
+                                                  const NextBlockMoments& next_moments,
+                                                  const MatrixView<float>& start, double share,
+                                                  const Context& context) {
+  std::size_t blocks = 0;
+  for (Index step = 0; step < network.steps(); ++step) blocks += network.kind(step) == StepKind::mlp ? 1 : 0;
+  if (rankings.size() != blocks || covariances != blocks) {
+    throw ShapeError("rankings of " + std::to_string(rankings.size()) + " blocks and covariances of " +
+                     std::to_string(covariances) + " for a network of " + std::to_string(blocks));
+  }
+  kernels::Workspace<double> workspace(context);
+  const Matrix<float> expected = outputs_from(network, 0, start);
+  std::vector<double> sensitivities;
+  Matrix<float> stream = start, dense, pruned;
+  for (Index step = 0; step < network.steps(); ++step) {
+    context.require_not_cancelled();
+    network.run(step, stream, dense);
+    if (network.kind(step) == StepKind::mlp) {
+      const std::vector<Index> kept = kept_by(rankings[sensitivities.size()], share);
+      run_pruned(network, step, kept, next_moments(), stream, pruned, workspace);
+      const double local = (pruned - dense).cast<double>().squaredNorm();
+      const double global =
+          (outputs_from(network, step + 1, pruned) - expected).cast<double>().squaredNorm();
+      sensitivities.push_back(local > 0.0 ? global / local : 0.0);
+    }
+    std::swap(stream, dense);
+  }
+  return sensitivities;
+}
+
+}  // namespace vbp::inline VBP_ABI::detail

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vbp/core/error.hpp"
+#include "vbp/prune/criteria/variance.hpp"
+
+namespace vbp::inline VBP_ABI::detail {
+
+VBP_FUNCTION void require_two_samples(const std::vector<std::string>& names, std::size_t b,
+                                      std::int64_t samples) {
+  if (samples >= 2 || b >= names.size()) return;
+  throw ValueError(names[b] + ": a variance needs two samples, there are " + std::to_string(samples));
+}
+
+}  // namespace vbp::inline VBP_ABI::detail

@@ -1,0 +1,73 @@
+#pragma once
+/// Sets of neurons as ascending indices, and the rows, columns and elements that they select.
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "vbp/core/types.hpp"
+
+namespace vbp::inline VBP_ABI {
+
+/// Throws ValueError unless the indices ascend without repetition within [0, width).
+VBP_FUNCTION void require_indices(std::span<const Index> indices, Index width);
+
+/// The indices of [0, width) that are not in kept, ascending. Throws as require_indices does.
+VBP_FUNCTION std::vector<Index> complement(std::span<const Index> kept, Index width);
+
+/// The kept rows of a matrix, in order: W1 after pruning. Throws as require_indices does.
+template <class Derived>
+Matrix<typename Derived::Scalar> select_rows(const Eigen::MatrixBase<Derived>& matrix,
+                                             std::span<const Index> kept) {
+  const MatrixView<typename Derived::Scalar> source(matrix.derived());
+  require_indices(kept, source.rows());
+  Matrix<typename Derived::Scalar> result(static_cast<Index>(kept.size()), source.cols());
+  auto* to = result.data();
+  for (const Index row : kept) to = std::copy_n(source.data() + row * source.outerStride(), source.cols(), to);
+  return result;
+}
+
+/// The kept columns of a matrix, in order: W2 after pruning. Throws as require_indices does.
+template <class Derived>
+Matrix<typename Derived::Scalar> select_columns(const Eigen::MatrixBase<Derived>& matrix,
+                                                std::span<const Index> kept) {
+  const MatrixView<typename Derived::Scalar> source(matrix.derived());
+  require_indices(kept, source.cols());
+  Matrix<typename Derived::Scalar> result(source.rows(), static_cast<Index>(kept.size()));
+  auto* to = result.data();
+  for (Index row = 0; row < source.rows(); ++row) {
+    const auto* const from = source.data() + row * source.outerStride();
+    for (const Index column : kept) *to++ = from[column];
+  }
+  return result;
+}
+
+/// The kept elements of a vector, in order: b1 after pruning. Throws as require_indices does.
+template <class Derived>
+Vector<typename Derived::Scalar> select(const Eigen::MatrixBase<Derived>& vector,
+                                        std::span<const Index> kept) {
+  const VectorView<typename Derived::Scalar> source(vector.derived());
+  require_indices(kept, source.size());
+  Vector<typename Derived::Scalar> result(static_cast<Index>(kept.size()));
+  auto* to = result.data();
+  for (const Index index : kept) *to++ = source.data()[index];
+  return result;
+}
+
+/// The submatrix of the given rows and columns, in their order. The caller has checked the indices.
+template <class T>
+Matrix<T> submatrix(const Matrix<T>& matrix, std::span<const Index> rows, std::span<const Index> columns) {
+  Matrix<T> result(static_cast<Index>(rows.size()), static_cast<Index>(columns.size()));
+  T* to = result.data();
+  for (const Index row : rows) {
+    const T* const from = matrix.data() + row * matrix.cols();
+    for (const Index column : columns) *to++ = from[column];
+  }
+  return result;
+}
+
+}  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/prune/selection-inl.hpp"
+#endif
