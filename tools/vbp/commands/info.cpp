@@ -28,8 +28,7 @@ std::string shortened(const std::string& text) {
 }
 
 /// Parameters and MACs of a stage's layers, the down-sampling before it included.
-std::pair<std::int64_t, std::int64_t> cost_of_stage(const vbp::Stage& stage,
-                                                    const vbp::Cost& cost) {
+std::pair<std::int64_t, std::int64_t> cost_of_stage(const vbp::Stage& stage, const vbp::Cost& cost) {
   std::int64_t parameters = 0, macs = 0;
   for (const vbp::LayerCost& layer : cost.layers) {
     if (!layer.name.starts_with(stage.name + ".")) continue;

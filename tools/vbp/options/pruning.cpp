@@ -51,7 +51,7 @@ void MethodOptions::apply_to(vbp::PruneOptions& options) const {
   if (!compensation.empty()) options.compensation = vbp::parse_compensation(compensation);
 }
 
-vbp::Method resolve_method(const vbp::PruneOptions& options, const vbp::PruneInputs& inputs) {
+vbp::Method method_of(const vbp::PruneOptions& options, const vbp::PruneInputs& inputs) {
   using Input = vbp::MissingInputError::Input;
   try {
     return vbp::resolve_method(options, inputs);

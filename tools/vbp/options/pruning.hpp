@@ -27,7 +27,7 @@ struct MethodOptions {
 };
 
 /// vbp::resolve_method, whose error says then which option gives the missing input.
-vbp::Method resolve_method(const vbp::PruneOptions& options, const vbp::PruneInputs& inputs);
+vbp::Method method_of(const vbp::PruneOptions& options, const vbp::PruneInputs& inputs);
 
 /// Where the hidden activations are known from: --calibrate with --limit, or --statistics.
 struct CalibrationOptions {
