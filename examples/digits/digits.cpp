@@ -121,10 +121,9 @@ double top1(const Model& model, const Digits& digits, const vbp::Context& contex
 /// What the training digits say of the dense network, gathered once for all rates: means and variances of all
 /// of them in one batch, covariances, and what the library's default method needs beside them.
 vbp::CalibrationResult calibrate(const Model& dense, const Digits& digits) {
-  return vbp::calibrate(vbp::AnyModel(dense), vbp::images_in_memory(digits.images, digits.labels),
-                        {.covariances = true,
-                         .residual_stream = true,
-                         .batch = static_cast<Index>(digits.labels.size())});
+  return vbp::calibrate(
+      vbp::AnyModel(dense), vbp::images_in_memory(digits.images, digits.labels),
+      {.covariances = true, .residual_stream = true, .batch = static_cast<Index>(digits.labels.size())});
 }
 
 /// The model as the default method of `vbp prune` leaves it: greedy choice, and a sequential refit.

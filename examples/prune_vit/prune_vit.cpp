@@ -3,8 +3,8 @@
 #include <exception>
 #include <iostream>
 
-#include <vbp/models.hpp>
 #include <vbp/pipeline/image_folder.hpp>
+#include <vbp/pipeline/prune.hpp>
 
 int main(int argc, char** argv) {
   if (argc != 4) {
@@ -17,8 +17,8 @@ int main(int argc, char** argv) {
     auto images = vbp::image_folder(argv[2]);
     auto result = vbp::prune(model, images, {.rate = 0.5});
     vbp::save_model(argv[3], model);
-    std::cout << result.report.method.name() << ": " << result.plan.removed() << " of "
-              << result.plan.total() << " neurons removed\n";
+    std::cout << result.report.method.name() << ": " << result.plan.removed() << " of " << result.plan.total()
+              << " neurons removed\n";
   } catch (const std::exception& error) {
     std::cerr << "prune_vit: " << error.what() << '\n';
     return 1;
