@@ -1,14 +1,14 @@
 #pragma once
 /// What the tests of the pipeline share: small models of every family, and images for them.
 
+#include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <string>
+#include <memory>
 #include <vector>
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "vbp/core/context.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/pipeline/any_model.hpp"
@@ -44,13 +44,6 @@ inline vbp::ImageSource random_images(const vbp::AnyModel& model, vbp::Index cou
   std::vector<vbp::Index> labels;
   for (vbp::Index i = 0; i < count; ++i) labels.push_back(i % model.description().classes);
   return vbp::images_in_memory(random_pixels(model, count, seed), labels);
-}
-
-inline std::string bytes_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  INFO(path.string());
-  REQUIRE(file.is_open());
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 /// The context that is cancelled once `updates` updates of progress were reported.

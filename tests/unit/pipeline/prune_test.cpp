@@ -164,9 +164,9 @@ TEST_CASE("a latency budget is for models whose blocks are alike, and remembers 
   const vbp::AnyModel vit = small_vit();
   const vbp::Context one(1);
   const vbp::LatencyModel measured(vit, {.file = folder / "table"}, one);
-  const std::string table = bytes_of(folder / "table");
+  const std::string table = read_file(folder / "table");
   const vbp::LatencyModel read(vit, {.file = folder / "table"}, one);
-  CHECK(bytes_of(folder / "table") == table);
+  CHECK(read_file(folder / "table") == table);
   CHECK(read.dense_ms() == measured.dense_ms());
   CHECK_THROWS_AS(vbp::LatencyModel(vit, {.batch = 2, .file = folder / "table"}, one), vbp::FileError);
 }

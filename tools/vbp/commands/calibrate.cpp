@@ -94,7 +94,7 @@ void report(const CalibrateOptions& options, const vbp::CalibrationResult& resul
   json["images"] = result.calibration.images.size();
   json["images_this_run"] = result.images;
   json["images_per_second"] = images_per_second;
-  if (const auto use = result.memory_use()) json["memory"] = json_of(*use);
+  if (const auto use = result.memory_use()) json["memory"] = tool::json_of(*use);
   json["blocks"] = blocks_of(result.calibration);
   report_skipped(result.skipped, json);
   commit(out, options.json, json);

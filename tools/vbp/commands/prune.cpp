@@ -157,7 +157,7 @@ Json side(const vbp::Cost& cost, std::uintmax_t file_bytes, const vbp::Latency& 
   json["macs"] = cost.macs();
   json["macs_fvcore"] = cost.macs_fvcore();
   json["file_bytes"] = file_bytes;
-  json["latency_ms"] = json_of(latency);
+  json["latency_ms"] = tool::json_of(latency);
   if (evaluation) add_evaluation(*evaluation, json);
   return json;
 }
