@@ -27,9 +27,8 @@ void measure(const bench::Deit& deit, vbp::Index batch, int runs) {
   const auto add = [&](const std::string& name, const std::vector<vbp::Index>& widths) {
     const auto model = bench::random_deit(deit.dim, widths);
     variants.push_back({name,
-                        static_cast<double>(vbp::vit_cost(model.config).macs()),
-                        std::make_unique<vbp::VitInference<float>>(
-                            model, vbp::InferenceOptions{.threads = bench::threads()}),
+                        static_cast<double>(vbp::cost_of(model.config).macs()),
+                        std::make_unique<vbp::VitInference<float>>(model, vbp::Context(bench::threads())),
                         {}});
   };
   add("dense", bench::dense_widths(deit.dim));
@@ -46,7 +45,7 @@ void measure(const bench::Deit& deit, vbp::Index batch, int runs) {
   for (int run = -1; run < runs; ++run) {
     for (Variant& variant : variants) {
       peak = std::max(peak, vbp::kernels::multiply_add_rate<float>(variant.inference->pool()));
-      const double seconds = bench::seconds_of([&] { variant.inference->run(images, logits.data()); });
+      const double seconds = bench::seconds_of([&] { variant.inference->run(images, logits); });
       if (run >= 0) variant.seconds.push_back(seconds);
     }
   }

@@ -18,14 +18,14 @@ using vbp::Matrix;
 constexpr Index kBatch = 32;
 
 void run(const std::string& file, const std::string& images_file, Index count, double rate, int threads) {
-  const vbp::VisionTransformer<float> model = vbp::load_vit(file).model;
+  const vbp::VisionTransformer<float> model = vbp::load_checkpoint<vbp::VisionTransformer<float>>(file).model;
   Matrix<float> images = bench::read_images(images_file, count, model.config.image_elements());
 
   auto statistics = vbp::hidden_statistics(model.config);
   auto covariances = vbp::hidden_covariances(model.config);
   const Index tokens = model.config.tokens();
   Matrix<float> start(count * tokens, model.config.dim);
-  vbp::VitInference<float> inference(model, {.threads = threads});
+  vbp::VitInference<float> inference(model, vbp::Context(threads));
   for (Index first = 0; first < count; first += kBatch) {
     const Index size = std::min(kBatch, count - first);
     vbp::observe_hidden<float>(inference, images.middleRows(first, size), statistics, covariances);
@@ -38,8 +38,8 @@ void run(const std::string& file, const std::string& images_file, Index count, d
   std::vector<vbp::SequentialStep> steps;
   for (std::string line; std::getline(std::cin, line);) {
     vbp::VisionTransformer<float> teacher = model, student = model;
-    vbp::VitNetwork<float> dense(teacher, {.threads = threads}), pruned(student, {.threads = threads});
-    vbp::SequentialRefit<vbp::VitNetwork<float>> refit(
+    vbp::VitSteps<float> dense(teacher, vbp::Context(threads)), pruned(student, vbp::Context(threads));
+    vbp::SequentialRefit<vbp::VitSteps<float>> refit(
         dense, pruned, {.inputs = false, .first_layer_steps = 0, .batch = kBatch});
     std::cout << bench::seconds_of([&] { steps = refit(plan, covariances, start); }) << std::endl;
   }

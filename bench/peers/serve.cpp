@@ -13,17 +13,17 @@
 namespace {
 
 /// Answers stdin until it ends, then writes the logits; whether that went well.
-template <class Inference, class Checkpoint>
-bool serve(const Checkpoint& checkpoint, const std::string& images_file, vbp::Index batch, int threads,
-           const std::string& logits_file) {
+template <class Model>
+bool serve(const vbp::Checkpoint<Model>& checkpoint, const std::string& images_file, vbp::Index batch,
+           int threads, const std::string& logits_file) {
   checkpoint.require_complete();
-  Inference inference(checkpoint.model, {.threads = threads});
+  typename Model::Inference inference(checkpoint.model, vbp::Context(threads));
   const auto& config = inference.config();
   const vbp::Matrix<float> images = bench::read_images(images_file, batch, config.image_elements());
   vbp::Matrix<float> logits(batch, config.outputs());
   std::string line;
   while (std::getline(std::cin, line)) {
-    std::cout << bench::seconds_of([&] { inference.run(images, logits.data()); }) << std::endl;
+    std::cout << bench::seconds_of([&] { inference.run(images, logits); }) << std::endl;
   }
   std::ofstream output(logits_file, std::ios::binary);
   output.write(reinterpret_cast<const char*>(logits.data()),
@@ -43,17 +43,17 @@ int main(int argc, char** argv) {
     const std::string model = argv[1];
     const vbp::Index batch = std::stol(argv[3]);
     const int threads = std::stoi(argv[4]);
-    const auto answer = [&]<class Inference>(std::type_identity<Inference>, const auto& checkpoint) {
-      return serve<Inference>(checkpoint, argv[2], batch, threads, argv[5]) ? 0 : 1;
+    const auto answer = [&]<class Model>(std::type_identity<Model>) {
+      return serve(vbp::load_checkpoint<Model>(model), argv[2], batch, threads, argv[5]) ? 0 : 1;
     };
     const std::vector<std::string> names = vbp::io::SafetensorsFile(model).names();
-    if (vbp::is_convnext(names)) {
-      return answer(std::type_identity<vbp::ConvNextInference<float>>{}, vbp::load_convnext(model));
+    if (vbp::is_checkpoint_of<vbp::ConvNext<float>>(names)) {
+      return answer(std::type_identity<vbp::ConvNext<float>>{});
     }
-    if (vbp::is_swin(names)) {
-      return answer(std::type_identity<vbp::SwinInference<float>>{}, vbp::load_swin(model));
+    if (vbp::is_checkpoint_of<vbp::SwinTransformer<float>>(names)) {
+      return answer(std::type_identity<vbp::SwinTransformer<float>>{});
     }
-    return answer(std::type_identity<vbp::VitInference<float>>{}, vbp::load_vit(model));
+    return answer(std::type_identity<vbp::VisionTransformer<float>>{});
   } catch (const std::exception& error) {
     std::cerr << "serve: " << error.what() << '\n';
     return 1;

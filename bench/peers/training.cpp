@@ -11,13 +11,13 @@
 namespace {
 
 void run(const std::string& file, vbp::Index count, int threads) {
-  const vbp::VisionTransformer<float> model = vbp::load_vit(file).model;
+  const vbp::VisionTransformer<float> model = vbp::load_checkpoint<vbp::VisionTransformer<float>>(file).model;
   vbp::Matrix<float> images(count, model.config.image_elements());
   std::vector<vbp::Index> labels;
   vbp::Random random(1);
   for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
   for (vbp::Index i = 0; i < count; ++i) labels.push_back(i % model.config.classes);
-  vbp::Trainer trainer(model, nullptr, {.batch = count, .threads = threads}, count);
+  vbp::Trainer trainer(model, nullptr, {.batch = count}, count, vbp::Context(threads));
   vbp::TrainingStep step;
   const auto next = [&](vbp::TrainingBatch& batch) {
     batch.images = images;

@@ -36,14 +36,9 @@ using vbp::Matrix;
 
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
 
-vbp::VitInference<float> inference_of(const vbp::VisionTransformer<float>& model) {
-  return vbp::VitInference<float>(model);
-}
-vbp::ConvNextInference<float> inference_of(const vbp::ConvNext<float>& model) {
-  return vbp::ConvNextInference<float>(model);
-}
-vbp::SwinInference<float> inference_of(const vbp::SwinTransformer<float>& model) {
-  return vbp::SwinInference<float>(model);
+template <class Model>
+vbp::Checkpoint<Model> load(const fs::path& path) {
+  return vbp::load_checkpoint<Model>(path);
 }
 
 /// Half of each block's neurons at most, each block another share.
@@ -58,7 +53,6 @@ void prune(Model& model) {
     }
   }
   vbp::shrink_blocks(plan, model.blocks);
-  model.update_widths();
 }
 
 struct Writer {
@@ -85,7 +79,8 @@ struct Writer {
   template <class Model>
   void write(const std::string& name, const vbp::Checkpoint<Model>& checkpoint) const {
     const Matrix<float> images = vbp_test::gaussian<float>(1, 3, checkpoint.model.config.image_elements());
-    write(name, checkpoint, images, inference_of(checkpoint.model)(images).template cast<double>());
+    write(name, checkpoint, images,
+          typename Model::Inference(checkpoint.model)(images).template cast<double>());
   }
 
   template <class Model>
@@ -139,16 +134,16 @@ void run(const fs::path& folder) {
   fs::remove_all(folder);
   fs::create_directories(folder);
   const Writer writer{folder};
-  writer.write_golden("vit", vbp::load_vit);
-  writer.write_golden("convnext", vbp::load_convnext);
-  writer.write_golden("swin", vbp::load_swin);
+  writer.write_golden("vit", load<vbp::VisionTransformer<float>>);
+  writer.write_golden("convnext", load<vbp::ConvNext<float>>);
+  writer.write_golden("swin", load<vbp::SwinTransformer<float>>);
   const auto write_hugging_face = [&](const std::string& name, const fs::path& from, auto&& load) {
     writer.write_golden("hf." + name, from / "model.safetensors", from / "expected.safetensors", load);
   };
-  write_hugging_face("convnext", kGolden / "convnext" / "hf", vbp::load_convnext);
-  write_hugging_face("swin", kGolden / "swin" / "hf", vbp::load_swin);
+  write_hugging_face("convnext", kGolden / "convnext" / "hf", load<vbp::ConvNext<float>>);
+  write_hugging_face("swin", kGolden / "swin" / "hf", load<vbp::SwinTransformer<float>>);
   for (const auto& entry : fs::directory_iterator(kGolden / "hf")) {
-    write_hugging_face(entry.path().filename(), entry.path(), vbp::load_vit);
+    write_hugging_face(entry.path().filename(), entry.path(), load<vbp::VisionTransformer<float>>);
   }
   for (vbp_test::TinyVit tiny : vbp_test::tiny_vits()) {
     std::replace(tiny.name.begin(), tiny.name.end(), ' ', '_');

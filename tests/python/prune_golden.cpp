@@ -22,17 +22,16 @@ vbp::Matrix<float> random_images(Index count, Index elements, std::uint64_t seed
                                          [&] { return static_cast<float>(random.normal()); });
 }
 
-/// The checkpoint is what `load` reads, of the family that Inference runs.
-template <class Inference, class Load, class Save>
-void run(Load&& load, Save&& save, char** files) {
-  auto checkpoint = load(files[0]);
+template <class Model>
+void run(char** files) {
+  using Inference = typename Model::Inference;
+  auto checkpoint = vbp::load_checkpoint<Model>(files[0]);
   const auto& config = checkpoint.model.config;
   std::vector<vbp::Statistics<double>> statistics = vbp::hidden_statistics(config);
   Inference dense(checkpoint.model);
   vbp::observe_hidden<float>(dense, random_images(32, config.image_elements(), 1), statistics);
   vbp::prune(checkpoint.model.blocks, statistics, {.rate = 0.4, .min_width = 2});
-  checkpoint.model.update_widths();
-  save(files[1], checkpoint);
+  vbp::save_checkpoint(files[1], checkpoint);
 
   const vbp::Matrix<float> images = random_images(8, config.image_elements(), 2);
   const vbp::Matrix<float> expected = Inference(checkpoint.model)(images);
@@ -54,17 +53,11 @@ int main(int argc, char** argv) {
   const std::string_view family = argc == 5 ? argv[1] : "";
   try {
     if (family == "vit") {
-      run<vbp::VitInference<float>>(
-          [](auto* file) { return vbp::load_vit(file); },
-          [](auto* file, const auto& checkpoint) { vbp::save_vit(file, checkpoint); }, argv + 2);
+      run<vbp::VisionTransformer<float>>(argv + 2);
     } else if (family == "convnext") {
-      run<vbp::ConvNextInference<float>>(
-          [](auto* file) { return vbp::load_convnext(file); },
-          [](auto* file, const auto& checkpoint) { vbp::save_convnext(file, checkpoint); }, argv + 2);
+      run<vbp::ConvNext<float>>(argv + 2);
     } else if (family == "swin") {
-      run<vbp::SwinInference<float>>(
-          [](auto* file) { return vbp::load_swin(file); },
-          [](auto* file, const auto& checkpoint) { vbp::save_swin(file, checkpoint); }, argv + 2);
+      run<vbp::SwinTransformer<float>>(argv + 2);
     } else {
       std::cerr << "usage: prune_golden vit|convnext|swin MODEL PRUNED LOGITS\n";
       return 1;

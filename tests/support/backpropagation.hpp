@@ -29,15 +29,15 @@ struct Gradient {
 
 template <class Model, class T = typename Model::Scalar>
 Gradient<Model> differentiate(const Model& model, const vbp::Matrix<T>& images, const vbp::Matrix<T>& weights,
-                              vbp::BackpropagationOptions options) {
+                              const vbp::BackpropagationOptions& options, const vbp::Context& context) {
   Gradient<Model> result{vbp::Matrix<T>(images.rows(), model.config.outputs()), model};
   // What a gradient held before must not matter.
   for_each_parameter(result.parameters, [](const std::string&, auto& values, vbp::Index, vbp::Index) {
     values.setConstant(T(7));
   });
-  vbp::Backpropagation<Model> network(model, options);
-  network.forward(images, result.logits.data());
-  network.backward(weights.data(), result.parameters);
+  vbp::Backpropagation<Model> network(model, options, context);
+  network.forward(images, result.logits);
+  network.backward(weights, result.parameters);
   return result;
 }
 
@@ -56,11 +56,11 @@ bool same_bits(const Model& a, const Model& b) {
 template <class Model>
 void check_finite_differences(const Model& model) {
   using vbp::Index;
-  using Inference = typename vbp::detail::Passes<Model>::Inference;
+  using Inference = typename Model::Inference;
   static_assert(std::is_same_v<typename Model::Scalar, double>);
   const auto images = gaussian<double>(2, 3, model.config.image_elements());
   const auto weights = gaussian<double>(3, 3, model.config.outputs());
-  const auto result = differentiate(model, images, weights, {.threads = 1});
+  const auto result = differentiate(model, images, weights, {}, vbp::Context(1));
   const vbp::Matrix<double> expected = Inference(model)(images);
   CHECK((result.logits - expected).norm() <= 1e-13 * expected.norm());
 
@@ -70,7 +70,7 @@ void check_finite_differences(const Model& model) {
   });
   Model moved = model;
   const auto loss = [&] {
-    Inference inference(moved, {.threads = 1});
+    Inference inference(moved, vbp::Context(1));
     return (inference(images).array() * weights.array()).sum();
   };
   std::size_t next = 0;
@@ -124,10 +124,10 @@ void check_golden_gradients(const Model& model, const vbp::Matrix<float>& images
   vbp::Matrix<float> targets, d_logits, logits(images.rows(), model.config.classes);
   vbp::set_targets(labels_of(golden), model.config.classes, 0.0, targets);
   Model gradient = vbp::zeros_like(model);
-  vbp::Backpropagation<Model> network(model, {.threads = 2});
-  network.forward(images, logits.data());
+  vbp::Backpropagation<Model> network(model, {}, vbp::Context(2));
+  network.forward(images, logits);
   const double loss = vbp::loss_and_gradient<float>(logits, targets, vbp::Matrix<float>(), {}, d_logits);
-  network.backward(d_logits.data(), gradient);
+  network.backward(d_logits, gradient);
   CHECK(loss == Approx(golden.read_vector<float>("loss", 1)[0]).epsilon(1e-5));
   for_each_parameter(gradient, [&](const std::string& name, const auto& values, Index, Index) {
     check_close(name, values.data(), values.size(), golden.read_vector<float>("gradient." + name), 1e-6);
@@ -139,13 +139,13 @@ template <class Model>
 void check_same_bits(const Model& model, vbp::Index images) {
   const auto inputs = gaussian<float>(7, images, model.config.image_elements());
   const auto weights = gaussian<float>(8, images, model.config.outputs());
-  const auto expected = differentiate(model, inputs, weights, {.threads = 1});
+  const auto expected = differentiate(model, inputs, weights, {}, vbp::Context(1));
   for (const int threads : {2, 3, 5}) {
-    const auto other = differentiate(model, inputs, weights, {.threads = threads});
+    const auto other = differentiate(model, inputs, weights, {}, vbp::Context(threads));
     CHECK(same_bits(other.parameters, expected.parameters));
     CHECK(other.logits == expected.logits);
   }
-  const auto recomputed = differentiate(model, inputs, weights, {.threads = 2, .recompute = true});
+  const auto recomputed = differentiate(model, inputs, weights, {.recompute = true}, vbp::Context(2));
   CHECK(same_bits(recomputed.parameters, expected.parameters));
 }
 
@@ -157,14 +157,14 @@ void check_memory(const Model& model) {
   vbp::Matrix<float> logits(9, model.config.outputs());
   Model gradient = model;
   for (const bool recompute : {false, true}) {
-    vbp::Backpropagation<Model> network(model, {.threads = 2, .recompute = recompute});
+    vbp::Backpropagation<Model> network(model, {.recompute = recompute}, vbp::Context(2));
     const vbp::Index before = network.bytes();
-    network.forward(images, logits.data());
+    network.forward(images, logits);
     CHECK(network.bytes() - before >= vbp::activation_bytes(model, 9, recompute));
-    network.backward(weights.data(), gradient);
+    network.backward(weights, gradient);
     const vbp::Index after = network.bytes();
-    network.forward(images, logits.data());
-    network.backward(weights.data(), gradient);
+    network.forward(images, logits);
+    network.backward(weights, gradient);
     CHECK(network.bytes() == after);
   }
 }
@@ -185,8 +185,8 @@ void check_training(const Model& start, double learning_rate) {
     }
   };
   vbp::TrainingOptions options{
-      .epochs = 200, .batch = 40, .learning_rate = learning_rate, .warmup_epochs = 10, .threads = 2};
-  vbp::Trainer<Model> trainer(start, nullptr, options, 40);
+      .epochs = 200, .batch = 40, .learning_rate = learning_rate, .warmup_epochs = 10};
+  vbp::Trainer<Model> trainer(start, nullptr, options, 40, vbp::Context(2));
   run(trainer, 200);
   CHECK(step.loss < 5e-2);
   CHECK(step.correct == 40);
@@ -194,13 +194,13 @@ void check_training(const Model& start, double learning_rate) {
   options.loss = {.cross_entropy = 0.5, .distillation = 0.5};
   options.average = 0.9;
   options.optimiser.layer_decay = 0.8;
-  vbp::Trainer<Model> unbroken(start, &trainer.model(), options, 40);
+  vbp::Trainer<Model> unbroken(start, &trainer.model(), options, 40, vbp::Context(2));
   run(unbroken, 6);
   const TemporaryFolder folder;
-  vbp::Trainer<Model> first(start, &trainer.model(), options, 40);
+  vbp::Trainer<Model> first(start, &trainer.model(), options, 40, vbp::Context(2));
   run(first, 3);
   first.save(folder / "state", {});
-  vbp::Trainer<Model> second(start, &trainer.model(), options, 40);
+  vbp::Trainer<Model> second(start, &trainer.model(), options, 40, vbp::Context(2));
   second.restore(folder / "state");
   run(second, 6);
   CHECK(same_bits(second.model(), unbroken.model()));

@@ -28,7 +28,7 @@ inline vbp::ConvNextConfig small_convnext() {
 /// Every parameter drawn, none of them what would do nothing; the same values for every T up to rounding.
 template <class T>
 vbp::ConvNext<T> draw_convnext(const vbp::ConvNextConfig& config, std::uint64_t seed) {
-  vbp::ConvNext<T> model = vbp::make_convnext<T>(config);
+  vbp::ConvNext<T> model = vbp::make_model<vbp::ConvNext<T>>(config);
   vbp::Random random(seed);
   vbp::for_each_parameter(model, [&](const std::string& name, auto& parameter, vbp::Index, vbp::Index cols) {
     const bool weight = name.ends_with(".weight");
@@ -64,7 +64,7 @@ inline vbp::ConvNext<float> golden_convnext(const std::string& name) {
     config.activation = vbp::Activation::gelu_tanh;
     config.epsilon = config.head_epsilon = 0.01;
   }
-  vbp::ConvNext<float> model = vbp::make_convnext<float>(config);
+  vbp::ConvNext<float> model = vbp::make_model<vbp::ConvNext<float>>(config);
   const vbp::io::SafetensorsFile file(kConvNextGolden / (name + ".safetensors"));
   vbp::for_each_parameter(model, [&](const std::string& tensor, auto& parameter, vbp::Index, vbp::Index) {
     const vbp::Vector<float> values = file.read_vector<float>(tensor);

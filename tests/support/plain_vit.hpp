@@ -177,7 +177,7 @@ class PlainVit {
 template <class T>
 vbp::VisionTransformer<T> random_vit(const vbp::VitConfig& config, std::uint64_t seed) {
   vbp::Random random(seed);
-  vbp::VisionTransformer<T> model = vbp::make_vit<T>(config);
+  vbp::VisionTransformer<T> model = vbp::make_model<vbp::VisionTransformer<T>>(config);
   vbp::for_each_parameter(model, [&](const std::string& name, auto& parameter, Index, Index columns) {
     const bool is_weight = name.ends_with("weight");
     double center = 0.0;

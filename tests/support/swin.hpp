@@ -31,7 +31,7 @@ inline vbp::SwinConfig small_swin() {
 /// Every parameter drawn, none of them what would do nothing; the same values for every T up to rounding.
 template <class T>
 vbp::SwinTransformer<T> draw_swin(const vbp::SwinConfig& config, std::uint64_t seed) {
-  vbp::SwinTransformer<T> model = vbp::make_swin<T>(config);
+  vbp::SwinTransformer<T> model = vbp::make_model<vbp::SwinTransformer<T>>(config);
   vbp::Random random(seed);
   vbp::for_each_parameter(model, [&](const std::string& name, auto& parameter, vbp::Index, vbp::Index cols) {
     const bool vector = parameter.IsVectorAtCompileTime;
@@ -72,7 +72,7 @@ inline vbp::SwinTransformer<float> golden_swin(const std::string& name) {
     config.activation = vbp::Activation::gelu_tanh;
     config.epsilon = config.embedding_epsilon = 0.01;
   }
-  vbp::SwinTransformer<float> model = vbp::make_swin<float>(config);
+  vbp::SwinTransformer<float> model = vbp::make_model<vbp::SwinTransformer<float>>(config);
   const vbp::io::SafetensorsFile file(kSwinGolden / (name + ".safetensors"));
   vbp::for_each_parameter(model, [&](const std::string& tensor, auto& parameter, vbp::Index, vbp::Index) {
     const vbp::Vector<float> values = file.read_vector<float>(tensor);

@@ -75,7 +75,7 @@ inline std::vector<TinyVit> tiny_vits() {
 /// The model with every parameter drawn: none is zero or one, so that a term left out anywhere shows.
 template <class T>
 vbp::VisionTransformer<T> draw_vit(const vbp::VitConfig& config, std::uint64_t seed) {
-  auto model = vbp::make_vit<T>(config);
+  auto model = vbp::make_model<vbp::VisionTransformer<T>>(config);
   vbp::Random random(seed);
   vbp::for_each_parameter(model, [&](const std::string& name, auto& values, vbp::Index, vbp::Index cols) {
     const bool is_scale =

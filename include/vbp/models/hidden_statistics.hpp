@@ -1,11 +1,10 @@
 #pragma once
-/// Statistics of a network's hidden activations: what calibration gathers. A family takes part with a
-/// configuration that has `hidden_widths`, block_names(config), and a class that runs its models: config(),
-/// pool(), and a call with images and an observer.
+/// Statistics of a network's hidden activations, which calibration gathers, for every family's inference.
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "vbp/core/error.hpp"
@@ -15,7 +14,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Empty statistics for the hidden activations of each block, in order.
+/// Empty statistics for the hidden activations of each block, in order; for a model with weights, `config` is
+/// config_of(model).
 template <class Config>
 std::vector<Statistics<double>> hidden_statistics(const Config& config) {
   std::vector<Statistics<double>> statistics;
@@ -31,15 +31,14 @@ std::vector<Covariance<float>> hidden_covariances(const Config& config) {
   return covariances;
 }
 
-/// Runs images [n, channels * size * size] and adds every row of hidden activations (after GELU; a row is a
-/// token, class, distillation and register tokens too, or a pixel of a feature map) to the statistics of its
-/// block, and to its covariance where there is one: `covariances` are those of the blocks from `first` on,
-/// which may be some only, since together they can be larger than memory. Returns the logits. Throws
-/// ShapeError if the statistics are not those of the model's blocks and ValueError, naming block and neuron,
-/// if an activation is NaN or infinite: the statistics are as before then, the covariances (too large to be
-/// copied for each batch) are not to be used any more.
+/// Runs images [n, channels * size * size] and adds every row of hidden activations after GELU to the
+/// statistics of its block. A row is a token, of whatever kind, or a pixel. `covariances` are those of some
+/// blocks, from block `first` on, since all of them together can be larger than memory. Returns the logits.
+/// Throws ShapeError if the statistics do not fit the model's blocks, and ValueError, naming block and
+/// neuron, if an activation is NaN or infinite. The statistics are unchanged then. The covariances, which are
+/// too large to be copied for each batch, must not be used any more.
 template <class T, template <class> class InferenceOf>
-Matrix<T> observe_hidden(InferenceOf<T>& inference, const MatrixView<T>& images,
+Matrix<T> observe_hidden(InferenceOf<T>& inference, const std::type_identity_t<MatrixView<T>>& images,
                          std::vector<Statistics<double>>& statistics,
                          std::span<Covariance<float>> covariances = {}, Index first = 0) {
   const auto& config = inference.config();
@@ -58,18 +57,17 @@ Matrix<T> observe_hidden(InferenceOf<T>& inference, const MatrixView<T>& images,
     throw ShapeError(names[i] + ": statistics of " + std::to_string(statistics[i].features()) +
                      " features for " + std::to_string(config.hidden_widths[i]) + " hidden neurons");
   }
-  // On a copy, small beside the activations: what a later block refuses the earlier ones must not have
-  // counted.
+  // On a copy, which is small beside the activations: if a later block fails, the earlier ones must not have
+  // counted the batch.
   std::vector<Statistics<double>> seen = statistics;
   Matrix<T> logits = inference(images, [&](Index block, const MatrixView<T>& hidden) {
     const auto b = static_cast<std::size_t>(block);
-    try {
+    with_context(names[b], [&] {
       seen[b].observe(hidden, inference.pool());
-      if (b >= begin && b - begin < covariances.size())
+      if (b >= begin && b - begin < covariances.size()) {
         covariances[b - begin].observe(hidden, inference.pool());
-    } catch (const ValueError& error) {
-      throw ValueError(names[b] + ": " + error.what());
-    }
+      }
+    });
   });
   statistics.swap(seen);
   return logits;

@@ -7,8 +7,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Kinds of layers that a forward pass of any family goes through; the embedding includes all that comes
-/// before the first block, the head the last norm and pooling.
+/// Kinds of layers that a forward pass of any family goes through. The embedding includes everything before
+/// the first block; the head includes the last norm and pooling.
 enum class LayerKind {
   embedding,
   downsampling,
@@ -28,15 +28,15 @@ using LayerSeconds = std::array<double, kLayerKindNames.size()>;
 
 namespace detail {
 
-/// Divides the time of forward passes among the kinds of layers; costs nothing while nobody listens.
+/// Divides the time of forward passes among the kinds of layers. It costs nothing while nobody records.
 class LayerClock {
  public:
-  /// Adds to `seconds` from now on; null ends it.
+  /// From now on, adds to `seconds`; null ends it.
   void record(LayerSeconds* seconds) noexcept { seconds_ = seconds; }
   void start() noexcept {
     if (seconds_ != nullptr) last_ = Clock::now();
   }
-  /// The time since start() or the last lap was this layer's.
+  /// Gives the time since start() or the last lap to this kind of layer.
   void lap(LayerKind kind) noexcept {
     if (seconds_ == nullptr) return;
     const Clock::time_point now = Clock::now();

@@ -1,10 +1,12 @@
 #pragma once
-/// Forward and backward of each kind of layer, side by side. A gradient `d...` is that of the loss by the
-/// named value; gradients of parameters are set, not added to.
+/// Forward and backward of each kind of layer, side by side. `d_x` or `dx` is the gradient of the loss by x.
+/// Gradients of parameters are set, not added to.
 
 #include <algorithm>
+#include <utility>
 
 #include "vbp/core/aligned.hpp"
+#include "vbp/core/context.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/activation.hpp"
 #include "vbp/kernels/activation_backward.hpp"
@@ -17,14 +19,15 @@
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/models/layers.hpp"
 #include "vbp/models/packed_layers.hpp"
+#include "vbp/models/transformer_block.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-/// What the layers of one network share: threads, scratch, and one packed operand at a time, since weights
+/// What the layers of one network share: a Context, scratch, and one packed operand at a time, since weights
 /// change with every step.
 template <class T>
 struct LayerContext {
-  explicit LayerContext(int threads) : workspace(threads) {}
+  explicit LayerContext(Context context) : workspace(std::move(context)) {}
 
   /// Calls body(first, last) for ranges of rows of `columns` values, about 64 KiB each.
   template <class Body>
@@ -47,30 +50,36 @@ struct LayerContext {
   AlignedBuffer<T> kernels;  ///< of a depthwise convolution, as its own kernels read and write them
 };
 
-/// What one block after the other needs for itself on its way back.
+/// Memory that one block after the other uses on its way back.
 template <class T>
 struct Temporaries {
   T* stream = nullptr;                      ///< [rows, dim]: the gradient by the residual stream
   T *normal = nullptr, *branch = nullptr;   ///< like it
   T *wide = nullptr, *activated = nullptr;  ///< [rows, the widest layer], [rows, the widest hidden]
 
-  /// The elements of each, out of detail::Arena.
-  void take_temporaries(Index stream_elements, Index wide_elements, Index hidden_elements, auto& arena) {
-    for (T** at : {&stream, &normal, &branch}) *at = arena.take(stream_elements);
-    wide = arena.take(wide_elements);
-    activated = arena.take(hidden_elements);
+  /// So many elements of each, out of a detail::Arena.
+  void allocate_temporaries(Index stream_elements, Index wide_elements, Index hidden_elements, auto& arena) {
+    for (T** at : {&stream, &normal, &branch}) *at = arena.allocate(stream_elements);
+    wide = arena.allocate(wide_elements);
+    activated = arena.allocate(hidden_elements);
   }
 };
 
 // ---- y = x W^T + b ----
 
+/// Rows of y are y_stride apart.
 template <class T>
 void linear_forward(const Linear<T>& layer, const T* x, Index rows, kernels::Epilogue<T> epilogue, T* y,
-                    LayerContext<T>& context) {
+                    Index y_stride, LayerContext<T>& context) {
   context.packed.assign(layer.weight, context.workspace.pool());
   epilogue.bias = detail::data_or_null(layer.bias);
-  kernels::gemm(x, layer.weight.cols(), rows, context.packed, epilogue, y, layer.weight.rows(),
-                context.workspace);
+  kernels::gemm(x, layer.weight.cols(), rows, context.packed, epilogue, y, y_stride, context.workspace);
+}
+
+template <class T>
+void linear_forward(const Linear<T>& layer, const T* x, Index rows, const kernels::Epilogue<T>& epilogue,
+                    T* y, LayerContext<T>& context) {
+  linear_forward(layer, x, rows, epilogue, y, layer.weight.rows(), context);
 }
 
 /// dx = dy W.
@@ -147,8 +156,7 @@ void depthwise_backward(const Linear<T>& layer, const T* x, const T* dy, Index i
 
 template <class T>
 void average_forward(const T* x, Index images, Index rows, Index dim, T* y, LayerContext<T>& context) {
-  context.workspace.pool().parallel_for(
-      images, [&](Index image) { detail::average_rows(x + image * rows * dim, rows, dim, y + image * dim); });
+  detail::average_maps(x, images, rows, dim, y, context.workspace.pool());
 }
 
 template <class T>
@@ -161,15 +169,15 @@ void average_backward(const T* dy, Index images, Index rows, Index dim, T* dx, L
   });
 }
 
-// ---- the classification head; without one the features are what comes out ----
+// ---- the classification head; without one the logits are the features [images, dim] ----
 
 template <class T>
-void head_forward(const Linear<T>& head, const T* features, Index images, Index dim, T* logits,
+void head_forward(const Linear<T>& head, const T* features, Index dim, MutableMatrixView<T> logits,
                   LayerContext<T>& context) {
   if (head.weight.size() == 0) {
-    std::copy_n(features, images * dim, logits);
+    logits = Eigen::Map<const Matrix<T>>(features, logits.rows(), dim);
   } else {
-    linear_forward(head, features, images, {}, logits, context);
+    linear_forward(head, features, logits.rows(), {}, logits.data(), logits.outerStride(), context);
   }
 }
 
@@ -251,73 +259,6 @@ void residual_backward_weights(const Linear<T>& layer, const Vector<T>& scale, c
   });
 }
 
-// ---- middle = input + scale * proj(attention(qkv(norm(input)))), the attention of a block ----
-
-/// What a block of attention and an MLP keeps. Rows are tokens, or pixels.
-template <class T>
-struct TransformerBlockActivations {
-  static constexpr Index kWidest = 3;  ///< of the layers that read the residual stream, in parts of its width
-
-  T* input = nullptr;     ///< [rows, dim]
-  T* qkv = nullptr;       ///< [rows, 3 dim]
-  T* attended = nullptr;  ///< [rows, dim]: what the heads give
-  T* middle = nullptr;    ///< [rows, dim]: the residual stream between attention and MLP
-  T* hidden = nullptr;    ///< [rows, hidden], before the activation
-
-  /// All but the input, of which there are `stream_elements`, out of detail::Arena.
-  void take(Index stream_elements, Index hidden_elements, auto& arena) {
-    qkv = arena.take(3 * stream_elements);
-    attended = arena.take(stream_elements);
-    middle = arena.take(stream_elements);
-    hidden = arena.take(hidden_elements);
-  }
-};
-
-template <class T>
-struct AttentionBranch {
-  const LayerNorm<T>& norm;
-  const Linear<T>& qkv;
-  const Linear<T>& proj;
-  const Vector<T>& scale;
-  double epsilon;
-};
-
-template <class T>
-struct AttentionGradient {
-  LayerNorm<T>& norm;
-  Linear<T>& qkv;
-  Linear<T>& proj;
-  Vector<T>& scale;
-};
-
-/// attend() makes block.attended of block.qkv.
-template <class T, class Attend>
-void attention_forward(const AttentionBranch<T>& of, const TransformerBlockActivations<T>& block, Index rows,
-                       const Temporaries<T>& at, LayerContext<T>& context, Attend&& attend) {
-  layer_norm_forward(of.norm, of.epsilon, block.input, rows, at.normal, context);
-  linear_forward(of.qkv, at.normal, rows, {}, block.qkv, context);
-  attend();
-  residual_forward(of.proj, of.scale, block.attended, block.input, rows, block.middle, context);
-}
-
-/// at.stream holds the gradient by block.middle and then by block.input. attend_back(d_attended, d_qkv) makes
-/// the second of the first.
-template <class T, class AttendBack>
-void attention_backward(const AttentionBranch<T>& of, const TransformerBlockActivations<T>& block, Index rows,
-                        const AttentionGradient<T>& gradient, const Temporaries<T>& at,
-                        LayerContext<T>& context, AttendBack&& attend_back) {
-  T* const d_attended = at.normal;
-  T* const d_qkv = at.wide;
-  residual_backward_input(of.proj, of.scale, at.stream, rows, d_attended, at.branch, context);
-  residual_backward_weights(of.proj, of.scale, at.stream, block.attended, rows, gradient.proj, gradient.scale,
-                            context);
-  attend_back(d_attended, d_qkv);
-  layer_norm_forward(of.norm, of.epsilon, block.input, rows, at.normal, context);
-  linear_backward_weights(d_qkv, at.normal, rows, gradient.qkv, context);
-  linear_backward_input(of.qkv, d_qkv, rows, at.branch, context);
-  layer_norm_backward(of.norm, of.epsilon, block.input, at.branch, rows, at.stream, gradient.norm, context);
-}
-
 // ---- out = in + scale * fc2(gelu(fc1(norm(x)))), the MLP of a block; x and in are one in most families ----
 
 template <class T>
@@ -362,6 +303,70 @@ void mlp_backward(const MlpBranch<T>& of, const T* x, const T* hidden, Index row
   linear_backward_input(of.mlp.fc1, d_hidden, rows, at.branch, context);
   if (dx == at.normal) std::fill_n(dx, rows * of.norm.weight.size(), T(0));
   layer_norm_backward(of.norm, of.epsilon, x, at.branch, rows, dx, gradient.norm, context);
+}
+
+// ---- the block of a transformer: see TransformerBlock ----
+
+/// What the block keeps for the way back. Rows are tokens, or pixels.
+template <class T>
+struct TransformerBlockActivations {
+  static constexpr Index kWidest = 3;  ///< the widest layer but the MLP's, in multiples of the stream's width
+
+  T* input = nullptr;     ///< [rows, dim]
+  T* qkv = nullptr;       ///< [rows, 3 dim]
+  T* attended = nullptr;  ///< [rows, dim]: the output of the heads
+  T* middle = nullptr;    ///< [rows, dim]: the residual stream between attention and MLP
+  T* hidden = nullptr;    ///< [rows, hidden], before the activation
+
+  /// All but the input, which has `stream_elements`, out of a detail::Arena.
+  void allocate(Index stream_elements, Index hidden_elements, auto& arena) {
+    qkv = arena.allocate(3 * stream_elements);
+    attended = arena.allocate(stream_elements);
+    middle = arena.allocate(stream_elements);
+    hidden = arena.allocate(hidden_elements);
+  }
+};
+
+template <class T>
+MlpBranch<T> mlp_of(const TransformerBlock<T>& block, double epsilon, Activation activation) {
+  return {block, block.norm2, block.layer_scale2, epsilon, activation};
+}
+
+/// attend() makes at.attended of at.qkv. Without an `out` only what the backward pass needs is computed.
+template <class T, class Attend>
+void transformer_block_forward(const TransformerBlock<T>& block, double epsilon, Activation activation,
+                               const TransformerBlockActivations<T>& at, Index rows, T* out,
+                               const Temporaries<T>& temporaries, LayerContext<T>& context, Attend&& attend) {
+  layer_norm_forward(block.norm1, epsilon, at.input, rows, temporaries.normal, context);
+  linear_forward(block.qkv, temporaries.normal, rows, {}, at.qkv, context);
+  attend();
+  residual_forward(block.proj, block.layer_scale1, at.attended, at.input, rows, at.middle, context);
+  mlp_forward(mlp_of(block, epsilon, activation), at.middle, at.middle, rows, at.hidden, out, temporaries,
+              context);
+}
+
+/// temporaries.stream holds the gradient by the block's output and then by its input. attend_back(d_attended,
+/// d_qkv) makes the second of the first.
+template <class T, class AttendBack>
+void transformer_block_backward(const TransformerBlock<T>& block, double epsilon, Activation activation,
+                                const TransformerBlockActivations<T>& at, Index rows,
+                                TransformerBlock<T>& gradient, const Temporaries<T>& temporaries,
+                                LayerContext<T>& context, AttendBack&& attend_back) {
+  T* const stream = temporaries.stream;
+  T* const d_attended = temporaries.normal;
+  T* const d_qkv = temporaries.wide;
+  mlp_backward(mlp_of(block, epsilon, activation), at.middle, at.hidden, rows, stream,
+               {gradient, gradient.norm2, gradient.layer_scale2}, temporaries, context);
+  residual_backward_input(block.proj, block.layer_scale1, stream, rows, d_attended, temporaries.branch,
+                          context);
+  residual_backward_weights(block.proj, block.layer_scale1, stream, at.attended, rows, gradient.proj,
+                            gradient.layer_scale1, context);
+  attend_back(d_attended, d_qkv);
+  layer_norm_forward(block.norm1, epsilon, at.input, rows, temporaries.normal, context);
+  linear_backward_weights(d_qkv, temporaries.normal, rows, gradient.qkv, context);
+  linear_backward_input(block.qkv, d_qkv, rows, temporaries.branch, context);
+  layer_norm_backward(block.norm1, epsilon, at.input, temporaries.branch, rows, stream, gradient.norm1,
+                      context);
 }
 
 }  // namespace vbp::inline VBP_ABI

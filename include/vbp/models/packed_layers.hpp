@@ -1,5 +1,5 @@
 #pragma once
-/// What the forward passes of all families share.
+/// The layers of a forward pass, with their weights packed for the kernels.
 
 #include <algorithm>
 #include <string>
@@ -15,12 +15,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Sees nothing: the observer of a plain forward pass.
+/// The observer of a plain forward pass: it is never called.
 struct NoObserver {};
-
-struct InferenceOptions {
-  int threads = 0;  ///< 0: one a hardware thread
-};
 
 namespace detail {
 
@@ -58,7 +54,7 @@ constexpr Index row_stride(Index columns) noexcept {
   return (columns + line - 1) / line * line + line;
 }
 
-/// Elements rounded up to a whole cache line, for what lies behind them in an arena.
+/// Elements rounded up to a whole cache line, so that what follows them in an arena is aligned.
 constexpr Index aligned_elements(Index elements) noexcept {
   return (elements + 15) / 16 * 16;
 }
@@ -78,17 +74,23 @@ void normalise(const LayerNorm<T>& norm, double epsilon, const T* from, Index fr
                       static_cast<T>(epsilon), to, to_stride, workspace);
 }
 
-template <class T>
-void require_images(const MatrixView<T>& images, Index elements) {
-  if (images.cols() == elements) return;
-  throw ShapeError("images of " + std::to_string(images.cols()) + " values for a model that takes " +
+inline void require_images(Index values, Index elements) {
+  if (values == elements) return;
+  throw ShapeError("images of " + std::to_string(values) + " values for a model that takes " +
                    std::to_string(elements));
 }
 
-/// The squares of patch x patch pixels that square images [n, channels * size * size] (a row runs channel,
-/// row, column) are cut into, row by row from the left; what is left over at the lower and right border is
-/// in none. Patch p goes to out + p * out_stride and runs channel, row, column: a convolution whose kernels
-/// do not overlap is a matrix product of such rows.
+/// Throws ShapeError unless logits, or the gradient by them, are [images, outputs].
+inline void require_logits(Index rows, Index cols, Index images, Index outputs) {
+  if (rows == images && cols == outputs) return;
+  throw ShapeError("logits of [" + std::to_string(rows) + ", " + std::to_string(cols) + "] for " +
+                   std::to_string(images) + " images and " + std::to_string(outputs) + " outputs");
+}
+
+/// Cuts square images [n, channels * size * size], whose rows run channel, row, column, into squares of patch
+/// x patch pixels, row by row from the left. Pixels left over at the lower and right border are dropped.
+/// Patch p goes to out + p * out_stride and runs channel, row, column: a convolution whose kernels do not
+/// overlap is a matrix product of such rows.
 template <class T>
 void cut_patches(const MatrixView<T>& images, Index channels, Index size, Index patch, T* out,
                  Index out_stride, ThreadPool& pool) {
@@ -108,8 +110,8 @@ void cut_patches(const MatrixView<T>& images, Index channels, Index size, Index 
   });
 }
 
-/// The mean over `rows` rows of `columns` values without gaps between them. Row after row: Eigen's column
-/// means are rounded differently with the alignment of the memory, and so with an image's place in the
+/// The mean over `rows` rows of `columns` values without gaps between them. It is summed row after row: Eigen
+/// rounds column means differently with the alignment of the memory, and so with an image's place in the
 /// batch.
 template <class T>
 void average_rows(const T* from, Index rows, Index columns, T* to) {
@@ -118,6 +120,53 @@ void average_rows(const T* from, Index rows, Index columns, T* to) {
   mean.setZero();
   for (Index i = 0; i < rows; ++i) mean += values.row(i);
   mean /= static_cast<T>(rows);
+}
+
+/// The mean [maps, dim] over the pixels of each map, of [maps * pixels, dim].
+template <class T>
+void average_maps(const T* from, Index maps, Index pixels, Index dim, T* to, ThreadPool& pool) {
+  pool.parallel_for(maps,
+                    [&](Index map) { average_rows(from + map * pixels * dim, pixels, dim, to + map * dim); });
+}
+
+/// The index, within a map of side x side pixels, of the pixel (row, column) of a square of 2 x 2 pixels; -1
+/// where the square reaches beyond the map.
+constexpr Index pixel_of_square(Index side, Index square_row, Index square_column, Index row, Index column) {
+  const Index map_row = 2 * square_row + row;
+  const Index map_column = 2 * square_column + column;
+  return map_row < side && map_column < side ? map_row * side + map_column : -1;
+}
+
+/// Calls visit(square, row, column, pixel) for each pixel (row, column) of each square of 2 x 2 pixels that
+/// `maps` maps of `side` x `side` pixels are cut into, `squares` on a side. `pixel` is its index among the
+/// pixels of all maps, -1 beyond the border.
+template <class Visit>
+void for_each_square_pixel(Index maps, Index side, Index squares, ThreadPool& pool, Visit&& visit) {
+  pool.parallel_for(maps * squares, [&](Index task) {
+    for (Index square_column = 0; square_column < squares; ++square_column) {
+      for (Index place = 0; place < 4; ++place) {
+        const Index pixel = pixel_of_square(side, task % squares, square_column, place / 2, place % 2);
+        visit(task * squares + square_column, place / 2, place % 2,
+              pixel < 0 ? pixel : task / squares * side * side + pixel);
+      }
+    }
+  });
+}
+
+/// Lays the four pixels of each square behind each other, the squares `stride` apart; beyond the border there
+/// are zeros. The left column of a square comes first, or its upper row.
+template <class T>
+void gather_squares(const T* from, Index maps, Index side, Index squares, Index dim, bool columns_first,
+                    T* to, Index stride, ThreadPool& pool) {
+  for_each_square_pixel(maps, side, squares, pool, [=](Index square, Index row, Index column, Index pixel) {
+    const Index place = columns_first ? 2 * column + row : 2 * row + column;
+    T* const target = to + square * stride + place * dim;
+    if (pixel >= 0) {
+      std::copy_n(from + pixel * dim, dim, target);
+    } else {
+      std::fill_n(target, dim, T(0));
+    }
+  });
 }
 
 }  // namespace detail

@@ -1,11 +1,14 @@
 #pragma once
-/// The forward pass of networks of stages, whose feature maps get smaller and wider from one to the next.
+/// The forward pass of networks of stages.
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vbp/core/aligned.hpp"
+#include "vbp/core/context.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/gemm.hpp"
@@ -13,23 +16,16 @@
 #include "vbp/models/layer_seconds.hpp"
 #include "vbp/models/model_inference.hpp"
 #include "vbp/models/packed_layers.hpp"
+#include "vbp/models/stage_model.hpp"
 
-namespace vbp::inline VBP_ABI {
-
-/// "stages.2" of "stages.2.blocks.1": the stage that a block of this name is of.
-inline std::string stage_name(const std::string& block) {
-  return block.substr(0, block.find(".blocks."));
-}
-
-namespace detail {
+namespace vbp::inline VBP_ABI::detail {
 
 /// A network of stages made ready to run. Feature maps are [n * side * side, dim]: channels last, image
 /// behind image, row by row.
 ///
-/// `Family` is derived from it and has what is its own: transition(stage, count), from the map that leaves a
-/// stage to the one that enters `stage`; run_block(index, stage, count, observe); pool_map(count, features),
-/// from the last map to features; block_bytes(); embedding_epsilon(); and kWidest, the widest layer that
-/// reads a stage's pixels and is no MLP's, in multiples of their width.
+/// `Family` is derived from it and has pack_reduction(layer), which packs a transition's linear layer;
+/// run_block(index, stage, count, observe); block_bytes(); and kWidest: the widest layer that reads a stage's
+/// pixels and belongs to no MLP is kWidest times their width.
 template <class Family, class M>
 class StageInference : public ModelInference<Family, M> {
   using Base = ModelInference<Family, M>;
@@ -45,11 +41,19 @@ class StageInference : public ModelInference<Family, M> {
            arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
+  /// The feature map that enters `stage` (1 at least), from the one that leaves the stage before.
+  Matrix<T> after_transition(Index stage, const MatrixView<T>& map) {
+    const Index count = load_map(map, stage - 1);
+    if (count == 0) return Matrix<T>(0, config_.dim(stage));
+    run_transition(stage, count);
+    return feature_map(count, stage);
+  }
+
   /// What operator() returns, from the feature map that leaves the last block.
   Matrix<T> outputs_of(const MatrixView<T>& map) {
-    const Index count = take(map, config_.stages() - 1);
+    const Index count = load_map(map, config_.stages() - 1);
     Matrix<T> logits(count, config_.outputs());
-    if (count > 0) finish(count, logits.data());
+    if (count > 0) finish(count, logits);
     return logits;
   }
 
@@ -57,7 +61,7 @@ class StageInference : public ModelInference<Family, M> {
   friend Base;
   using Base::arena_, Base::clock_, Base::config_, Base::family, Base::head_, Base::normal_, Base::pooled_,
       Base::wide_, Base::workspace_, Base::x_;
-  using typename Base::PackedLinear;
+  using typename Base::Config, typename Base::PackedLinear;
 
   /// What lies between two stages.
   struct Transition {
@@ -65,14 +69,14 @@ class StageInference : public ModelInference<Family, M> {
     PackedLinear reduction;
   };
 
-  StageInference(const M& model, InferenceOptions options) : Base(model, options) {}
-
-  /// The feature map that enters `stage` (1 at least), from the one that leaves the stage before.
-  Matrix<T> after_transition(Index stage, const MatrixView<T>& map) {
-    const Index count = take(map, stage - 1);
-    if (count == 0) return Matrix<T>(0, config_.dim(stage));
-    family().transition(stage, count);
-    return feature_map(count, stage);
+  StageInference(const M& model, Context context)
+      : Base(model, std::move(context)),
+        embedding_(pack(model.embedding)),
+        embedding_norm_(model.embedding_norm),
+        norm_(model.norm) {
+    for (const StageTransition<T>& transition : model.transitions) {
+      transitions_.push_back({transition.norm, Family::pack_reduction(transition.reduction)});
+    }
   }
 
   PackedLinear embedding_;
@@ -109,8 +113,8 @@ class StageInference : public ModelInference<Family, M> {
     return {x_, count * config_.pixels(stage), config_.dim(stage)};
   }
 
-  /// Puts the feature map of a stage into the arena; returns the number of its images.
-  Index take(const MatrixView<T>& map, Index stage) {
+  /// Copies the feature map of a stage into the arena; returns the number of its images.
+  Index load_map(const MatrixView<T>& map, Index stage) {
     if (map.cols() != config_.dim(stage) || map.rows() % config_.pixels(stage) != 0) {
       throw ShapeError("a feature map of [" + std::to_string(map.rows()) + ", " + std::to_string(map.cols()) +
                        "] for a stage of " + std::to_string(config_.pixels(stage)) + " pixels of width " +
@@ -132,29 +136,63 @@ class StageInference : public ModelInference<Family, M> {
     cut_patches(images, config_.channels, config_.image_size, config_.patch_size, wide_, stride,
                 workspace_.pool());
     multiply(wide_, stride, rows, embedding_, {}, x_, dim, workspace_);
-    normalise(embedding_norm_, family().embedding_epsilon(), x_, dim, rows, x_, dim, workspace_);
+    normalise(embedding_norm_, config_.embedding_norm_epsilon(), x_, dim, rows, x_, dim, workspace_);
   }
 
   template <class Observer>
   void run_blocks(Index count, Observer& observe) {
     for (Index stage = 0, b = 0; stage < config_.stages(); ++stage) {
       if (stage > 0) {
-        family().transition(stage, count);
+        run_transition(stage, count);
         clock_.lap(LayerKind::downsampling);
       }
       for (; b < config_.first_block(stage + 1); ++b) family().run_block(b, stage, count, observe);
     }
   }
 
+  /// From the map that leaves a stage to the one that enters `stage`.
+  void run_transition(Index stage, Index count) {
+    constexpr StageLayout layout = Config::kLayout;
+    const Transition& transition = transitions_[static_cast<std::size_t>(stage - 1)];
+    const Index dim = config_.dim(stage - 1);
+    const Index side = config_.side(stage - 1);
+    const Index rows = count * config_.pixels(stage);
+    const Index stride = row_stride<T>(4 * dim);
+    const T* map = x_;
+    if (!layout.merges_before_norm) {
+      normalise(transition.norm, config_.epsilon, x_, dim, count * side * side, normal_, dim, workspace_);
+      map = normal_;
+    }
+    gather_squares(map, count, side, config_.side(stage), dim, layout.columns_first, wide_, stride,
+                   workspace_.pool());
+    if (layout.merges_before_norm) {
+      normalise(transition.norm, config_.embedding_norm_epsilon(), wide_, stride, rows, wide_, stride,
+                workspace_);
+    }
+    multiply(wide_, stride, rows, transition.reduction, {}, x_, config_.dim(stage), workspace_);
+  }
+
+  /// From the last map to the features in pooled_.
+  void pool_map(Index count) {
+    const Index dim = config_.dims.back();
+    const Index pixels = config_.pixels(config_.stages() - 1);
+    const double epsilon = config_.last_norm_epsilon();
+    constexpr bool norm_first = Config::kLayout.norm_before_pooling;
+    if (norm_first) normalise(norm_, epsilon, x_, dim, count * pixels, x_, dim, workspace_);
+    average_maps(x_, count, pixels, dim, pooled_, workspace_.pool());
+    if (!norm_first) normalise(norm_, epsilon, pooled_, dim, count, pooled_, dim, workspace_);
+  }
+
   /// From the feature map that leaves the last block to the logits.
-  void finish(Index count, T* logits) {
-    T* const features = config_.classes > 0 ? pooled_ : logits;
-    family().pool_map(count, features);
+  void finish(Index count, MutableMatrixView<T> logits) {
+    pool_map(count);
+    const Index features = config_.dims.back();
     if (config_.classes > 0) {
-      multiply(pooled_, config_.dims.back(), count, head_, {}, logits, config_.classes, workspace_);
+      multiply(pooled_, features, count, head_, {}, logits.data(), logits.outerStride(), workspace_);
+    } else {
+      logits = Eigen::Map<const Matrix<T>>(pooled_, count, features);
     }
   }
 };
 
-}  // namespace detail
-}  // namespace vbp::inline VBP_ABI
+}  // namespace vbp::inline VBP_ABI::detail

@@ -7,9 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "vbp/core/context.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/models/backpropagation.hpp"
+#include "vbp/models/model.hpp"
 #include "vbp/models/parameters.hpp"
 #include "vbp/train/loss.hpp"
 
@@ -24,9 +26,9 @@ class MeanGradient {
   using Gradient = decltype(cast<double>(std::declval<const Model&>()));
 
   /// Throws ValueError for a model without a classification head.
-  explicit MeanGradient(const Model& model, const BackpropagationOptions& options = {})
+  explicit MeanGradient(const Model& model, const BackpropagationOptions& options = {}, Context context = {})
       : classes_(model.config.classes),
-        network_(model, options),
+        network_(model, options, std::move(context)),
         batch_(zeros_like(model)),
         sum_(cast<double>(batch_)) {
     if (classes_ == 0) throw ValueError("a model without a classification head has no cross-entropy");
@@ -41,11 +43,11 @@ class MeanGradient {
     }
     set_targets(labels, classes_, 0.0, targets_);
     logits_.resize(count, classes_);
-    network_.forward(images, logits_.data());
+    network_.forward(images, logits_);
     const double loss = loss_and_gradient<float>(logits_, targets_, Matrix<float>(), {}, d_logits_);
     if (!std::isfinite(loss)) throw ValueError("the loss is not finite, and so has no gradient");
-    network_.backward(d_logits_.data(), batch_);
-    // The batch's gradient is that of its own mean.
+    network_.backward(d_logits_, batch_);
+    // The batch's gradient is that of the batch's mean loss.
     for_each_parameter_pair(sum_, batch_, [=](double* sum, const float* part, Index size) {
       for (Index i = 0; i < size; ++i) sum[i] += static_cast<double>(count) * static_cast<double>(part[i]);
     });

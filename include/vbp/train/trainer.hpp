@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "vbp/core/context.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
@@ -44,7 +45,6 @@ struct TrainingOptions {
   double average = 0.0;  ///< decay of the exponential moving average of the weights; 0: none
   std::uint64_t seed = 1;
   bool recompute = false;  ///< see BackpropagationOptions
-  int threads = 0;
 };
 
 /// Images [n, channels * size * size] and their classes.
@@ -62,7 +62,7 @@ struct TrainingStep {
   double gradient_norm = 0.0;  ///< before clipping
 };
 
-/// How far a run is. `position` belongs to the caller: what of the epoch's data is used up.
+/// How far a run is. `position` belongs to the caller: how much of the epoch's data is used up.
 struct TrainingProgress {
   std::int64_t epoch = 0;  ///< epochs that are complete
   std::int64_t step = 0;   ///< steps of the epoch that runs, and what they summed up to:
@@ -74,21 +74,21 @@ struct TrainingProgress {
   bool operator==(const TrainingProgress&) const = default;
 };
 
-/// Trains a model, by a teacher where there is one. Everything random is drawn from the seed, the epoch and
-/// the step, and no result depends on the number of threads, so that a run that was saved, restored and
-/// continued ends with the bits of an unbroken one.
+/// Trains a model, with or without a teacher. Everything random is drawn from the seed, the epoch and the
+/// step, and no result depends on the number of threads, so that a run that was saved, restored and continued
+/// ends with the bits of an unbroken one.
 template <class Model>
 class Trainer {
  public:
-  /// The teacher is of the same family. `images` are those of an epoch; they only plan the learning rate.
-  /// Throws ValueError for options out of range or a model without a head, and ShapeError for a teacher of
-  /// other images or classes.
+  /// The teacher is of the same family, or null. `images` is their number in an epoch, which only plans the
+  /// learning rate. Throws ValueError for options out of range or a model without a head, and ShapeError for
+  /// a teacher of other images or classes.
   Trainer(Model model, const std::type_identity_t<Model>* teacher, const TrainingOptions& options,
-          Index images)
+          Index images, Context context = {})
       : options_(checked(options)),
         model_(std::move(model)),
         gradient_(zeros_like(model_)),
-        network_(model_, {.threads = options.threads, .recompute = options.recompute}) {
+        network_(model_, {.recompute = options.recompute}, context) {
     if (model_.config.classes == 0)
       throw ValueError("a model without a classification head cannot be trained");
     if (images < 1) throw ValueError("there are no images to train on");
@@ -102,7 +102,7 @@ class Trainer {
                          std::to_string(model_.config.classes) + " and " +
                          std::to_string(model_.config.image_elements()));
       }
-      teacher_.emplace(*teacher, InferenceOptions{.threads = options.threads});
+      teacher_.emplace(*teacher, context);
     }
     const Index step_images = options_.batch * options_.accumulate;
     steps_per_epoch_ = (images + step_images - 1) / step_images;
@@ -119,14 +119,15 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// One optimiser step on up to `accumulate` batches; next(batch) fills one and returns false where the
-  /// epoch has no more, as step() does where there was none. Throws ValueError if loss or gradient is not
-  /// finite, before any weight has changed.
+  /// One optimiser step on up to `accumulate` batches. next(batch) fills one and returns false if the epoch
+  /// has no more; step() returns false if there was none at all. Throws ValueError if loss or gradient is not
+  /// finite and Cancelled if the Context is, both before any weight has changed.
   template <class Next>
   bool step(Next&& next, TrainingStep& done) {
     done = {};
     double loss = 0.0;
     for (Index part = 0; part < options_.accumulate && next(batch_); ++part) {
+      network_.context().require_not_cancelled();
       const auto count = static_cast<Index>(batch_.labels.size());
       loss += static_cast<double>(count) * differentiate(part, done.correct);
       done.images += count;
@@ -151,13 +152,14 @@ class Trainer {
     return true;
   }
 
-  /// To be called where step() has returned false.
+  /// To be called after step() has returned false.
   void end_epoch() { progress_ = {.epoch = progress_.epoch + 1}; }
 
   const TrainingOptions& options() const noexcept { return options_; }
   TrainingProgress& progress() noexcept { return progress_; }
   Index steps_per_epoch() const noexcept { return steps_per_epoch_; }
-  ThreadPool& pool() noexcept { return network_.pool(); }
+  const Context& context() const noexcept { return network_.context(); }
+  ThreadPool& pool() const noexcept { return network_.pool(); }
 
   /// The weights to be used: the moving average where one is kept.
   const Model& model() const noexcept { return average_ ? *average_ : model_; }
@@ -168,7 +170,7 @@ class Trainer {
     return copies * parameter_bytes() + network_.bytes() + (teacher_ ? teacher_->bytes() : 0);
   }
 
-  /// Writes all that restore() needs, in one atomic step, with metadata of the caller's. Throws FileError.
+  /// Writes all that restore() needs, in one atomic step, with the caller's metadata. Throws FileError.
   void save(const std::filesystem::path& path, io::Metadata metadata) {
     metadata["format"] = kFormat;
     io::SafetensorsWriter writer;
@@ -205,16 +207,16 @@ class Trainer {
     if (averaged != average_.has_value()) {
       throw FileError(path.string(), "was written with another setting of the moving average");
     }
-    // Two passes: nothing is taken over before everything is known to fit.
-    for (const bool take : {false, true}) {
+    // The first pass checks and the second one copies, so that nothing changes if a part does not fit.
+    for (const bool copies : {false, true}) {
       for_each_part([&](const std::string& prefix, Model& part) {
         for_each_parameter(part, [&](const std::string& name, auto& values, Index rows, Index cols) {
           const Matrix<float> stored = file.read_matrix<float>(prefix + name, rows, cols);
           if (!stored.allFinite()) {
             throw FileError(path.string(), "tensor \"" + prefix + name + "\" holds NaN or infinite values");
           }
-          // In place: others hold the address.
-          if (take) std::copy_n(stored.data(), stored.size(), values.data());
+          // In place, since optimiser and network refer to this memory.
+          if (copies) std::copy_n(stored.data(), stored.size(), values.data());
         });
       });
     }
@@ -253,7 +255,7 @@ class Trainer {
     return size;
   }
 
-  /// The mean loss of batch_, whose gradient gradient_ becomes.
+  /// Returns the mean loss of batch_ and sets gradient_ to its gradient.
   double differentiate(Index part, Index& correct) {
     const Index classes = model_.config.classes;
     const auto count = static_cast<Index>(batch_.labels.size());
@@ -272,13 +274,13 @@ class Trainer {
     }
     if (teacher_) {
       teacher_logits_.resize(count, classes);
-      teacher_->run(batch_.images, teacher_logits_.data());
+      teacher_->run(batch_.images, teacher_logits_);
     }
     logits_.resize(count, classes);
-    network_.forward(batch_.images, logits_.data());
+    network_.forward(batch_.images, logits_);
     const double loss =
         loss_and_gradient<float>(logits_, targets_, teacher_logits_, options_.loss, d_logits_);
-    network_.backward(d_logits_.data(), gradient_);
+    network_.backward(d_logits_, gradient_);
     for (Index i = 0; i < count; ++i) {
       Index best = 0;
       logits_.row(i).maxCoeff(&best);
@@ -321,7 +323,7 @@ class Trainer {
   std::unique_ptr<Model> sum_;  ///< of the gradients of a step, where it has several
   std::optional<Model> average_;
   Backpropagation<Model> network_;
-  std::optional<typename detail::Passes<Model>::Inference> teacher_;
+  std::optional<typename Model::Inference> teacher_;
   std::optional<AdamW<Model>> optimiser_;
   CosineSchedule schedule_;
   Index steps_per_epoch_ = 0;

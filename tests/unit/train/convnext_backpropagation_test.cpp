@@ -96,7 +96,7 @@ TEST_CASE("memory of a ConvNeXt's training is what was announced", "[convnext]")
 }
 
 TEST_CASE("what lies between two stages of a ConvNeXt learns as fast as the block behind it", "[convnext]") {
-  const auto model = vbp::make_convnext<float>(vbp_test::small_convnext());
+  const auto model = vbp::make_model<vbp::ConvNext<float>>(vbp_test::small_convnext());
   const std::vector<Index> layers = vbp::detail::layers_above(model);
   std::size_t next = 0;
   vbp::for_each_parameter(model, [&](const std::string& name, const auto&, Index, Index) {
@@ -113,5 +113,5 @@ TEST_CASE("what lies between two stages of a ConvNeXt learns as fast as the bloc
 }
 
 TEST_CASE("a ConvNeXt learns by heart, by a teacher too, and goes on where it was", "[convnext]") {
-  vbp_test::check_training(vbp::initialise_convnext<float>(vbp_test::small_convnext(), 1), 1e-2);
+  vbp_test::check_training(vbp::initialise_model<vbp::ConvNext<float>>(vbp_test::small_convnext(), 1), 1e-2);
 }

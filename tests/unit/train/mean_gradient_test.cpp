@@ -18,7 +18,7 @@ using vbp::MeanGradient;
 /// By the forward pass of Inference in double, which is another implementation.
 double mean_loss(const vbp::VisionTransformer<double>& model, const Matrix<double>& images,
                  const std::vector<Index>& labels) {
-  vbp::VitInference<double> inference(model, {.threads = 1});
+  vbp::VitInference<double> inference(model, vbp::Context(1));
   const Matrix<double> logits = inference(images);
   double sum = 0.0;
   for (Index i = 0; i < logits.rows(); ++i) {
@@ -34,7 +34,7 @@ TEST_CASE("SNIP's scores are slopes of the mean loss by masks of the weights", "
   const Matrix<float> images = vbp_test::gaussian<float>(52, 7, model.config.image_elements());
   const std::vector<Index> labels{0, 1, 2, 2, 1, 0, 1};
   // In batches of different sizes, whose images must count alike.
-  MeanGradient gradient(model, {.threads = 1});
+  MeanGradient gradient(model, {}, vbp::Context(1));
   gradient.observe(images.topRows(5), {labels.begin(), labels.begin() + 5});
   gradient.observe(images.bottomRows(2), {labels.begin() + 5, labels.end()});
   CHECK(gradient.images() == 7);
@@ -68,7 +68,7 @@ TEST_CASE("SNIP's scores are slopes of the mean loss by masks of the weights", "
 TEST_CASE("a mean gradient refuses what has none", "[snip]") {
   auto config = vbp_test::tiny_config();
   const auto model = vbp_test::draw_vit<float>(config, 53);
-  MeanGradient gradient(model, {.threads = 1});
+  MeanGradient gradient(model, {}, vbp::Context(1));
   CHECK_THROWS_AS(gradient.gradient(), vbp::ValueError);
   const Matrix<float> images = vbp_test::gaussian<float>(54, 2, config.image_elements());
   CHECK_THROWS_AS(gradient.observe(images, {0}), vbp::ShapeError);

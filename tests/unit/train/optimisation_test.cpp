@@ -10,7 +10,7 @@
 #include "support/catch.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
-#include "vbp/models/initialise.hpp"
+#include "vbp/models/vit/initialise.hpp"
 #include "vbp/train/adamw.hpp"
 #include "vbp/train/mixup.hpp"
 #include "vbp/train/schedule.hpp"
@@ -31,9 +31,9 @@ vbp::VitConfig full_config() {
 /// How far one step with a zero gradient scales each parameter, all of which begin at one.
 std::map<std::string, double> shrinkage(const vbp::AdamWOptions& options) {
   const auto config = full_config();
-  auto model = vbp::make_vit<double>(config);
+  auto model = vbp::make_model<vbp::VisionTransformer<double>>(config);
   vbp::for_each_parameter(model, [](const std::string&, auto& values, Index, Index) { values.setOnes(); });
-  const auto gradient = vbp::make_vit<double>(config);
+  const auto gradient = vbp::make_model<vbp::VisionTransformer<double>>(config);
   vbp::ThreadPool pool(2);
   vbp::AdamW optimiser(model, gradient, options);
   optimiser.step(0.5, 0.0, pool);
@@ -68,7 +68,7 @@ TEST_CASE("layer-wise decay slows the layers far from the head") {
   CHECK(factors.at("blocks.0.mlp.fc1.weight") == Approx(1.0 - 0.125 / 4));
   CHECK(factors.at("patch_embed.proj.weight") == Approx(1.0 - 0.125 / 8));
   // The norm has no weight decay, whose step would show its rate.
-  const auto model = vbp::make_vit<double>(full_config());
+  const auto model = vbp::make_model<vbp::VisionTransformer<double>>(full_config());
   const std::vector<Index> layers = vbp::detail::layers_above(model);
   std::size_t next = 0;
   vbp::for_each_parameter(model, [&](const std::string& name, const auto&, Index, Index) {
@@ -90,7 +90,7 @@ TEST_CASE("the norm is over all parameters, and clipping shortens the step's gra
       gradient, [&](const std::string&, auto& values, Index, Index) { sum += values.squaredNorm(); });
   vbp::ThreadPool pool(2);
   const auto first_mean = [&](double clip) {
-    auto model = vbp::make_vit<double>(config);
+    auto model = vbp::make_model<vbp::VisionTransformer<double>>(config);
     vbp::AdamW optimiser(model, gradient, {.beta1 = 0.0, .clip_norm = clip});
     const double norm = optimiser.gradient_norm(pool);
     CHECK(norm == Approx(std::sqrt(sum)).epsilon(1e-12));
@@ -136,10 +136,12 @@ TEST_CASE("the schedule warms up, then follows half a cosine") {
 TEST_CASE("the first weights are seeded, of the right spread, and the heads are silent") {
   auto config = full_config();
   config.dim = 64;
-  const auto model = vbp::initialise_vit<float>(config, 3, 0.1);
+  const auto model = vbp::initialise_model<vbp::VisionTransformer<float>>(config, 3, 0.1);
   CHECK_NOTHROW(model.validate());
-  CHECK(vbp::initialise_vit<float>(config, 3).blocks[1].fc1.weight == model.blocks[1].fc1.weight);
-  CHECK(vbp::initialise_vit<float>(config, 4).blocks[1].fc1.weight != model.blocks[1].fc1.weight);
+  CHECK(vbp::initialise_model<vbp::VisionTransformer<float>>(config, 3).blocks[1].fc1.weight ==
+        model.blocks[1].fc1.weight);
+  CHECK(vbp::initialise_model<vbp::VisionTransformer<float>>(config, 4).blocks[1].fc1.weight !=
+        model.blocks[1].fc1.weight);
   CHECK(model.blocks[0].qkv.weight != model.blocks[1].qkv.weight);
   // Uniform within sqrt(6 / (64 + 192)): the variance is a third of the bound's square.
   const Matrix<float>& qkv = model.blocks[0].qkv.weight;

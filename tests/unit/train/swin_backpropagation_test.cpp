@@ -96,5 +96,6 @@ TEST_CASE("memory of a Swin Transformer's training is what was announced", "[swi
 }
 
 TEST_CASE("a Swin Transformer learns by heart, by a teacher too, and goes on where it was", "[swin]") {
-  vbp_test::check_training(vbp::initialise_swin<float>(vbp_test::small_swin(), 1), 1e-2);
+  vbp_test::check_training(vbp::initialise_model<vbp::SwinTransformer<float>>(vbp_test::small_swin(), 1),
+                           1e-2);
 }

@@ -11,12 +11,13 @@
 #include "support/gaussian.hpp"
 #include "support/tiny_vit.hpp"
 #include "vbp/core/error.hpp"
-#include "vbp/models/initialise.hpp"
 #include "vbp/models/vit/backward.hpp"
 #include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/models/vit/initialise.hpp"
 
 namespace {
 
+using vbp::Context;
 using vbp::Index;
 using vbp::Matrix;
 using vbp::Trainer;
@@ -72,8 +73,7 @@ TrainingOptions busy_options() {
           .loss = {.cross_entropy = 0.7, .distillation = 0.3},
           .label_smoothing = 0.1,
           .mixup = 0.5,
-          .average = 0.9,
-          .threads = 1};
+          .average = 0.9};
 }
 
 }  // namespace
@@ -85,14 +85,10 @@ TEST_CASE("training overfits 64 images") {
   config.hidden_widths = {64, 64};
   config.classes = 10;
   const Data data(config, 64);
-  Trainer trainer(vbp::initialise_vit<float>(config, 1), nullptr,
-                  {.epochs = 400,
-                   .batch = 64,
-                   .learning_rate = 1e-2,
-                   .minimum_learning_rate = 1e-3,
-                   .warmup_epochs = 10,
-                   .threads = 2},
-                  64);
+  Trainer trainer(
+      vbp::initialise_model<vbp::VisionTransformer<float>>(config, 1), nullptr,
+      {.epochs = 400, .batch = 64, .learning_rate = 1e-2, .minimum_learning_rate = 1e-3, .warmup_epochs = 10},
+      64, Context(2));
   TrainingStep step;
   for (int epoch = 0; epoch < 400; ++epoch) {
     auto next = data.batches(64);
@@ -114,9 +110,8 @@ TEST_CASE("training does not depend on threads or on what is kept, to the bit") 
     const auto teacher = vbp_test::draw_vit<float>(config, 32);
     const auto train = [&](int threads, bool recompute) {
       TrainingOptions options = busy_options();
-      options.threads = threads;
       options.recompute = recompute;
-      Trainer trainer(student, &teacher, options, 23);
+      Trainer trainer(student, &teacher, options, 23, Context(threads));
       for (int epoch = 0; epoch < 2; ++epoch) run_epoch(trainer, data);
       return bits(trainer);
     };
@@ -133,13 +128,13 @@ TEST_CASE("a run that was saved in an epoch and restored ends with the bits of a
   const auto student = vbp_test::draw_vit<float>(config, 33);
   const auto teacher = vbp_test::draw_vit<float>(config, 34);
   const TrainingOptions options = busy_options();
-  Trainer unbroken(student, &teacher, options, 23);
+  Trainer unbroken(student, &teacher, options, 23, Context(1));
   for (int epoch = 0; epoch < 2; ++epoch) run_epoch(unbroken, data);
 
   const TemporaryFolder folder;
   vbp::TrainingProgress progress;
   {
-    Trainer trainer(student, &teacher, options, 23);
+    Trainer trainer(student, &teacher, options, 23, Context(1));
     run_epoch(trainer, data);
     auto next = data.batches(options.batch);
     TrainingStep step;
@@ -148,7 +143,7 @@ TEST_CASE("a run that was saved in an epoch and restored ends with the bits of a
     progress = trainer.progress();
     trainer.save(folder / "state", {{"mine", "kept"}});
   }
-  Trainer trainer(student, &teacher, options, 23);
+  Trainer trainer(student, &teacher, options, 23, Context(1));
   CHECK(trainer.restore(folder / "state").at("mine") == "kept");
   CHECK(trainer.progress() == progress);
   CHECK(progress.epoch == 1);
@@ -167,9 +162,9 @@ TEST_CASE("batches that are accumulated give the step of one large batch, beyond
   const Data data(config, 20);
   const auto student = vbp_test::draw_vit<float>(config, 35);
   const auto train = [&](Index batch, Index accumulate) {
-    Trainer trainer(
-        student, nullptr,
-        {.epochs = 1, .batch = batch, .accumulate = accumulate, .learning_rate = 1e-3, .threads = 1}, 20);
+    Trainer trainer(student, nullptr,
+                    {.epochs = 1, .batch = batch, .accumulate = accumulate, .learning_rate = 1e-3}, 20,
+                    Context(1));
     CHECK(trainer.steps_per_epoch() == (20 + batch * accumulate - 1) / (batch * accumulate));
     auto next = data.batches(batch);
     TrainingStep step;
@@ -192,7 +187,7 @@ TEST_CASE("a loss that is not finite stops the run before any weight has changed
   const auto config = vbp_test::tiny_config();
   Data data(config, 6);
   data.images(4, 0) = NAN;
-  Trainer trainer(vbp_test::draw_vit<float>(config, 36), nullptr, {.batch = 3, .threads = 1}, 6);
+  Trainer trainer(vbp_test::draw_vit<float>(config, 36), nullptr, {.batch = 3}, 6, Context(1));
   auto next = data.batches(3);
   TrainingStep step;
   REQUIRE(trainer.step(next, step));
@@ -206,8 +201,7 @@ TEST_CASE("the moving average follows the weights") {
   const Data data(config, 4);
   const auto student = vbp_test::draw_vit<float>(config, 37);
   const auto head_after_a_step = [&](double average) {
-    Trainer trainer(student, nullptr, {.batch = 4, .learning_rate = 0.1, .average = average, .threads = 1},
-                    4);
+    Trainer trainer(student, nullptr, {.batch = 4, .learning_rate = 0.1, .average = average}, 4, Context(1));
     auto next = data.batches(4);
     TrainingStep step;
     REQUIRE(trainer.step(next, step));
@@ -222,14 +216,14 @@ TEST_CASE("the moving average follows the weights") {
 TEST_CASE("a trainer refuses what cannot be trained") {
   auto config = vbp_test::tiny_config();
   const auto model = vbp_test::draw_vit<float>(config, 38);
-  const TrainingOptions distils{.loss = {.distillation = 1.0}, .threads = 1};
+  const TrainingOptions distils{.loss = {.distillation = 1.0}};
   CHECK_THROWS_AS(Trainer(model, nullptr, distils, 5), vbp::ValueError);
-  CHECK_THROWS_AS(Trainer(model, nullptr, {.threads = 1}, 0), vbp::ValueError);
+  CHECK_THROWS_AS(Trainer(model, nullptr, {}, 0, Context(1)), vbp::ValueError);
   config.classes = 4;
   const auto other_classes = vbp_test::draw_vit<float>(config, 39);
   CHECK_THROWS_AS(Trainer(model, &other_classes, distils, 5), vbp::ShapeError);
   config.classes = 0;
-  CHECK_THROWS_AS(Trainer(vbp_test::draw_vit<float>(config, 40), nullptr, {.threads = 1}, 5),
+  CHECK_THROWS_AS(Trainer(vbp_test::draw_vit<float>(config, 40), nullptr, {}, 5, Context(1)),
                   vbp::ValueError);
   for (const TrainingOptions& bad :
        {TrainingOptions{.epochs = 0}, TrainingOptions{.batch = 0}, TrainingOptions{.accumulate = 0},
@@ -244,16 +238,16 @@ TEST_CASE("a state that does not fit is refused and changes nothing") {
   const auto config = vbp_test::tiny_config();
   const auto model = vbp_test::draw_vit<float>(config, 41);
   const TemporaryFolder folder;
-  Trainer trainer(model, nullptr, {.threads = 1}, 5);
+  Trainer trainer(model, nullptr, {}, 5, Context(1));
   const auto before = bits(trainer);
   trainer.save(folder / "state", {});
   CHECK_NOTHROW(trainer.restore(folder / "state"));
   CHECK_THROWS_AS(trainer.restore(folder / "missing"), vbp::FileError);
-  Trainer averaging(model, nullptr, {.average = 0.9, .threads = 1}, 5);
+  Trainer averaging(model, nullptr, {.average = 0.9}, 5, Context(1));
   CHECK_THROWS_AS(averaging.restore(folder / "state"), vbp::FileError);
   auto wider = config;
   wider.hidden_widths = {7, 6};
-  Trainer other(vbp_test::draw_vit<float>(wider, 42), nullptr, {.threads = 1}, 5);
+  Trainer other(vbp_test::draw_vit<float>(wider, 42), nullptr, {}, 5, Context(1));
   const auto other_before = bits(other);
   CHECK_THROWS_WITH(other.restore(folder / "state"),
                     Catch::Matchers::Contains("model.blocks.1.mlp.fc1.weight"));
@@ -263,5 +257,20 @@ TEST_CASE("a state that does not fit is refused and changes nothing") {
   writer.add("loss", vbp::Vector<double>(vbp::Vector<double>::Zero(1)));
   writer.write(folder / "other");
   CHECK_THROWS_AS(trainer.restore(folder / "other"), vbp::FileError);
+  CHECK(bits(trainer) == before);
+}
+
+TEST_CASE("a cancelled Context stops training before any weight has changed") {
+  const auto config = vbp_test::tiny_config();
+  const Data data(config, 6);
+  bool cancelled = false;
+  const Context context(vbp::ContextOptions{.threads = 1, .cancelled = [&] { return cancelled; }});
+  Trainer trainer(vbp_test::draw_vit<float>(config, 43), nullptr, {.batch = 3}, 6, context);
+  auto next = data.batches(3);
+  TrainingStep step;
+  REQUIRE(trainer.step(next, step));
+  const auto before = bits(trainer);
+  cancelled = true;
+  CHECK_THROWS_AS(trainer.step(next, step), vbp::Cancelled);
   CHECK(bits(trainer) == before);
 }

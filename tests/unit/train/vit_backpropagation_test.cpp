@@ -49,16 +49,62 @@ TEST_CASE("memory is what was announced, and a second batch of the size takes no
 TEST_CASE("what does not fit is refused") {
   const auto config = vbp_test::tiny_config();
   auto model = draw_vit<float>(config, 12);
-  Backpropagation network(model, {.threads = 1});
-  auto gradient = vbp::make_vit<float>(config);
+  Backpropagation network(model, {}, vbp::Context(1));
+  auto gradient = vbp::make_model<vbp::VisionTransformer<float>>(config);
   Matrix<float> logits(2, config.classes);
-  CHECK_THROWS_AS(network.backward(logits.data(), gradient), vbp::ShapeError);
-  CHECK_THROWS_AS(network.forward(Matrix<float>::Zero(2, 5), logits.data()), vbp::ShapeError);
-  CHECK_THROWS_AS(network.forward(Matrix<float>(0, config.image_elements()), logits.data()), vbp::ShapeError);
+  CHECK_THROWS_AS(network.backward(logits, gradient), vbp::ShapeError);
+  CHECK_THROWS_AS(network.forward(Matrix<float>::Zero(2, 5), logits), vbp::ShapeError);
+  CHECK_THROWS_AS(network.forward(Matrix<float>(0, config.image_elements()), logits), vbp::ShapeError);
   // A forward pass serves one backward pass.
-  network.forward(Matrix<float>::Zero(2, config.image_elements()), logits.data());
-  network.backward(logits.data(), gradient);
-  CHECK_THROWS_AS(network.backward(logits.data(), gradient), vbp::ShapeError);
+  network.forward(Matrix<float>::Zero(2, config.image_elements()), logits);
+  network.backward(logits, gradient);
+  CHECK_THROWS_AS(network.backward(logits, gradient), vbp::ShapeError);
+  CHECK_THROWS_AS(network.forward(Matrix<float>::Zero(2, config.image_elements()), logits.topRows(1)),
+                  vbp::ShapeError);
+  network.forward(Matrix<float>::Zero(2, config.image_elements()), logits);
+  CHECK_THROWS_AS(network.backward(logits.topRows(1), gradient), vbp::ShapeError);
+  CHECK_NOTHROW(network.backward(logits, gradient));
   model.norm.weight[0] = NAN;
   CHECK_THROWS_AS(Backpropagation(std::as_const(model)), vbp::ValueError);
+}
+
+TEST_CASE("average pooling trains on what inference pools, wherever an image is in the batch") {
+  for (const vbp::Pooling pooling : {vbp::Pooling::average, vbp::Pooling::class_token_and_average}) {
+    // An odd width shifts the alignment from image to image, on which the rounding must not depend.
+    auto config = vbp_test::tiny_config();
+    config.image_size = 14;
+    config.dim = 21;
+    config.heads = 3;
+    config.pooling = pooling;
+    config.classes = 0;
+    const auto model = draw_vit<float>(config, 14);
+    const auto images = vbp_test::gaussian<float>(15, 5, config.image_elements());
+    Backpropagation network(model, {}, vbp::Context(2));
+    Matrix<float> logits(5, config.outputs()), alone(1, config.outputs());
+    network.forward(images, logits);
+    for (Index i = 0; i < 5; ++i) {
+      INFO(i);
+      network.forward(images.middleRows(i, 1), alone);
+      CHECK(alone == Matrix<float>(logits.middleRows(i, 1)));
+    }
+  }
+}
+
+TEST_CASE("training reads and writes logits whose rows lie apart") {
+  for (const bool distilled : {false, true}) {
+    auto config = vbp_test::tiny_config();
+    config.distillation_token = distilled;
+    const auto model = draw_vit<float>(config, 16);
+    const auto images = vbp_test::gaussian<float>(17, 4, config.image_elements());
+    const auto weights = vbp_test::gaussian<float>(18, 4, config.classes);
+    const auto expected = vbp_test::differentiate(model, images, weights, {}, vbp::Context(1));
+    Matrix<float> wide = Matrix<float>::Constant(4, config.classes + 3, 7.0F), wide_weights = wide;
+    wide_weights.middleCols(1, config.classes) = weights;
+    auto gradient = vbp::zeros_like(model);
+    Backpropagation network(model, {}, vbp::Context(1));
+    network.forward(images, wide.middleCols(2, config.classes));
+    network.backward(wide_weights.middleCols(1, config.classes), gradient);
+    CHECK(Matrix<float>(wide.middleCols(2, config.classes)) == expected.logits);
+    CHECK(vbp_test::same_bits(gradient, expected.parameters));
+  }
 }

@@ -1,5 +1,5 @@
 #pragma once
-/// What a ConvNeXt is made of: everything that its weights do not say by themselves.
+/// The configuration of a ConvNeXt: everything that its weights do not say by themselves.
 
 #include <string>
 #include <vector>
@@ -11,9 +11,21 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Shape of a ConvNeXt of the first version (Liu et al. 2022). Images are square; a stem cuts them into
-/// patches, a pixel of the first stage's feature map each, and every further stage halves its sides.
+/// Shape of a ConvNeXt of the first version (Liu et al. 2022). Images are square. The stem makes one pixel of
+/// the first stage's feature map out of each patch, and every further stage halves the map's sides.
 struct ConvNextConfig {
+  static constexpr const char* kFamily = "ConvNeXt";
+  static constexpr double kFirstLayerScale = 1e-6;
+  static constexpr StageLayout kLayout{.stages = "stages.",
+                                       .embedding = "stem.0",
+                                       .embedding_norm = "stem.1",
+                                       .transition_norm = ".0",
+                                       .reduction = ".1",
+                                       .norm = "head.norm",
+                                       .merges_before_norm = false,
+                                       .columns_first = false,
+                                       .norm_before_pooling = false};
+
   std::string architecture;  ///< a name for people, for example "convnext_tiny.fb_in1k"
   Index image_size = 224;
   Index patch_size = 4;
@@ -38,6 +50,11 @@ struct ConvNextConfig {
   Index stage_of(Index block) const noexcept { return detail::stage_of(depths, block); }
   Index patch_elements() const noexcept { return channels * patch_size * patch_size; }
   Index image_elements() const noexcept { return channels * image_size * image_size; }
+  double embedding_norm_epsilon() const noexcept { return epsilon; }
+  double last_norm_epsilon() const noexcept { return head_epsilon; }
+  /// Rows of one image in the residual stream that enters the first block, and their width.
+  Index stream_rows() const noexcept { return pixels(0); }
+  Index stream_width() const noexcept { return dim(0); }
   /// Features that the forward pass returns for an image.
   Index outputs() const noexcept { return classes > 0 ? classes : dims.back(); }
 

@@ -1,5 +1,5 @@
 #pragma once
-/// What a Swin Transformer is made of: everything that its weights do not say by themselves.
+/// The configuration of a Swin Transformer: everything that its weights do not say by themselves.
 
 #include <algorithm>
 #include <string>
@@ -16,6 +16,18 @@ namespace vbp::inline VBP_ABI {
 /// pixels of the first stage's feature map, and before every further stage squares of four pixels are merged.
 /// Attention looks at windows of the map, which every other block of a stage shifts by half a window.
 struct SwinConfig {
+  static constexpr const char* kFamily = "Swin Transformer";
+  static constexpr double kFirstLayerScale = 1.0;  ///< there is none
+  static constexpr StageLayout kLayout{.stages = "layers.",
+                                       .embedding = "patch_embed.proj",
+                                       .embedding_norm = "patch_embed.norm",
+                                       .transition_norm = ".norm",
+                                       .reduction = ".reduction",
+                                       .norm = "norm",
+                                       .merges_before_norm = true,
+                                       .columns_first = true,
+                                       .norm_before_pooling = true};
+
   std::string architecture;  ///< a name for people, for example "swin_tiny_patch4_window7_224.ms_in1k"
   Index image_size = 224;
   Index patch_size = 4;
@@ -30,8 +42,8 @@ struct SwinConfig {
   Activation activation = Activation::gelu;
   double epsilon = 1e-5;            ///< of the blocks' layer norms and of the last
   double embedding_epsilon = 1e-5;  ///< of the layer norms of patch embedding and patch merging
-  /// Where windows do not divide a map: whether zeros are added before it is shifted, as Hugging Face does,
-  /// or behind the shifted map, as timm does.
+  /// Where windows do not divide a map, zeros are added: before the map is shifted, as Hugging Face does, or
+  /// behind the shifted map, as timm does.
   bool pad_before_shift = false;
 
   Index stages() const noexcept { return static_cast<Index>(dims.size()); }
@@ -45,7 +57,7 @@ struct SwinConfig {
     return (image_size / patch_size + scale - 1) / scale;
   }
   Index pixels(Index stage) const noexcept { return side(stage) * side(stage); }
-  /// Pixels on a side of a window: a map that is no larger is one window.
+  /// Pixels on a side of a window; a map that is no larger than a window is one window.
   Index window(Index stage) const noexcept {
     return std::min(windows[static_cast<std::size_t>(stage)], side(stage));
   }
@@ -54,7 +66,7 @@ struct SwinConfig {
     const Index places = 2 * windows[static_cast<std::size_t>(stage)] - 1;
     return places * places;
   }
-  /// How far a block's windows are shifted: in every other block of a stage of more than one window.
+  /// How far a block's windows are shifted. Every other block of a stage shifts them if there are several.
   Index shift(Index block) const noexcept {
     const Index stage = stage_of(block);
     const bool shifts = (block - first_block(stage)) % 2 == 1 && side(stage) > window(stage);
@@ -65,6 +77,11 @@ struct SwinConfig {
   Index stage_of(Index block) const noexcept { return detail::stage_of(depths, block); }
   Index patch_elements() const noexcept { return channels * patch_size * patch_size; }
   Index image_elements() const noexcept { return channels * image_size * image_size; }
+  double embedding_norm_epsilon() const noexcept { return embedding_epsilon; }
+  double last_norm_epsilon() const noexcept { return epsilon; }
+  /// Rows of one image in the residual stream that enters the first block, and their width.
+  Index stream_rows() const noexcept { return pixels(0); }
+  Index stream_width() const noexcept { return dim(0); }
   /// Features that the forward pass returns for an image.
   Index outputs() const noexcept { return classes > 0 ? classes : dims.back(); }
 

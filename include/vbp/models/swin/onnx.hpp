@@ -1,7 +1,6 @@
 #pragma once
-/// A Swin Transformer as an ONNX graph. Needs the protobuf definition that ONNX ships.
+/// A Swin Transformer as an ONNX graph: see onnx_graph in onnx_export.hpp.
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -9,43 +8,27 @@
 #include <vector>
 
 #include "vbp/core/types.hpp"
-#include "vbp/io/file.hpp"
-#include "vbp/io/onnx_graph.hpp"
 #include "vbp/kernels/window_attention.hpp"
-#include "vbp/models/checkpoint.hpp"
-#include "vbp/models/onnx_layers.hpp"
+#include "vbp/models/onnx_export.hpp"
+#include "vbp/models/onnx_layers-inl.hpp"
+#include "vbp/models/packed_layers.hpp"
 #include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/models/swin/forward.hpp"
 #include "vbp/models/swin/model.hpp"
 
 namespace vbp::inline VBP_ABI {
 
 namespace onnx_detail {
 
-/// From rows [n * pixels, dim] of maps those of these pixels, map by map: [n * size of pixels, dim]. A pixel
-/// of -1 is one of zeros. `table` is the name of the list.
-inline std::string gather_pixels(OnnxGraph& graph, const std::string& name, const std::string& rows,
-                                 const std::string& table, std::vector<Index> pixels, Index of, Index dim) {
-  std::string maps = reshape(graph, name + ".maps", rows, {-1, of, dim});
-  if (std::count(pixels.begin(), pixels.end(), Index{-1}) > 0) {
-    std::replace(pixels.begin(), pixels.end(), Index{-1}, of);
-    maps = graph.node(name + ".padded", "Pad", {maps, graph.list({0, 0, 0, 0, 1, 0})});
-  }
-  const std::string list =
-      graph.constant(table, {static_cast<Index>(pixels.size())}, std::span<const Index>(pixels));
-  return reshape(graph, name + ".rows", graph.node(name, "Gather", {maps, list}, {{"axis", 1}}), {-1, dim});
-}
-
-/// What is added to the scores within a window, [heads, tokens, tokens], where windows are shifted [windows,
-/// heads, tokens, tokens]: a block's relative position bias, and the mask of kernels::PackedWindows.
-inline std::string score_bias(OnnxGraph& graph, const std::string& name, const std::string& stage,
-                              const kernels::WindowLayout& layout, Index places) {
+/// What is added to the scores within a window: a block's relative position bias, [heads, tokens, tokens],
+/// and for shifted windows the mask of kernels::PackedWindows too, [windows, heads, tokens, tokens].
+template <class Graph>
+std::string score_bias(Graph& graph, const std::string& name, const std::string& stage,
+                       const kernels::WindowLayout& layout, Index places) {
   const Index tokens = layout.tokens(), window = layout.window;
   std::vector<Index> rows;
   for (Index query = 0; query < tokens; ++query) {
-    for (Index key = 0; key < tokens; ++key) {
-      const Index down = places / 2 + query / window - key / window;
-      rows.push_back(down * places + places / 2 + query % window - key % window);
-    }
+    for (Index key = 0; key < tokens; ++key) rows.push_back(layout.table_row(query, key, places));
   }
   const std::string table =
       graph.constant(stage + ".relative_positions", {tokens, tokens}, std::span<const Index>(rows));
@@ -72,16 +55,14 @@ inline std::string score_bias(OnnxGraph& graph, const std::string& name, const s
   return graph.node(name + ".bias.masked", "Add", {bias, hidden});
 }
 
-/// Attention within the windows of maps, of rows [n * pixels, dim], the output projection included. To shift
-/// maps, to fill them up and to cut them into windows is one choice of pixels, and the way back another.
-inline std::string window_attention(OnnxGraph& graph, const SwinConfig& config, Index block,
-                                    const std::string& name, const std::string& rows) {
+/// Attention within the windows of maps, of rows [n * pixels, dim], the output projection included. Shifting
+/// maps, filling them up and cutting them into windows is one choice of pixels; the way back is another.
+template <class Graph>
+std::string window_attention(Graph& graph, const SwinConfig& config, Index block, const std::string& name,
+                             const std::string& rows) {
   const Index stage = config.stage_of(block), pixels = config.pixels(stage), dim = config.dim(stage);
-  const kernels::WindowLayout layout{.side = config.side(stage),
-                                     .window = config.window(stage),
-                                     .shift = config.shift(block),
-                                     .pad_before_shift = config.pad_before_shift};
-  const std::string tables = "layers." + std::to_string(stage) + (layout.shift > 0 ? ".shifted" : ".plain");
+  const kernels::WindowLayout layout = vbp::detail::window_layout(config, block);
+  const std::string tables = stage_name(config, stage) + (layout.shift > 0 ? ".shifted" : ".plain");
   const auto places = kernels::window_rows(layout);
   const std::vector<Index> there(places.begin(), places.end());
   const auto size = static_cast<Index>(there.size());
@@ -93,7 +74,7 @@ inline std::string window_attention(OnnxGraph& graph, const SwinConfig& config, 
   const bool whole = layout.windows() == 1;
   const std::string tokens =
       whole ? rows : gather_pixels(graph, name + ".windows", rows, tables + ".windows", there, pixels, dim);
-  const std::string bias = score_bias(graph, name, "layers." + std::to_string(stage), layout,
+  const std::string bias = score_bias(graph, name, stage_name(config, stage), layout,
                                       2 * config.windows[static_cast<std::size_t>(stage)] - 1);
   const std::string attended = attention(graph, name, tokens,
                                          {.tokens = layout.tokens(),
@@ -104,15 +85,18 @@ inline std::string window_attention(OnnxGraph& graph, const SwinConfig& config, 
   return whole ? attended : gather_pixels(graph, name + ".map", attended, tables + ".map", back, size, dim);
 }
 
-/// The map that enters `stage`, of the rows of the one before: squares of four pixels, left column first.
-inline std::string merge(OnnxGraph& graph, const SwinConfig& config, Index stage, const std::string& rows) {
-  const std::string name = "layers." + std::to_string(stage) + ".downsample";
+}  // namespace onnx_detail
+
+template <class Graph>
+std::string add_transition(Graph& graph, const SwinConfig& config, Index stage, const std::string& rows) {
+  using namespace onnx_detail;
+  const std::string name = transition_name(config, stage);
   const Index before = config.side(stage - 1), side = config.side(stage), dim = config.dim(stage - 1);
   std::vector<Index> pixels;
   for (Index square = 0; square < side * side; ++square) {
     for (Index place = 0; place < 4; ++place) {
-      const Index row = square / side * 2 + place % 2, column = square % side * 2 + place / 2;
-      pixels.push_back(row < before && column < before ? row * before + column : -1);
+      pixels.push_back(
+          vbp::detail::pixel_of_square(before, square / side, square % side, place % 2, place / 2));
     }
   }
   const std::string ordered =
@@ -122,56 +106,22 @@ inline std::string merge(OnnxGraph& graph, const SwinConfig& config, Index stage
                 layer_norm(graph, name + ".norm", squares, config.embedding_epsilon));
 }
 
-}  // namespace onnx_detail
-
-/// The forward pass of inference.hpp as a graph: from `images` [batch, channels, size, size], normalised
-/// already, to `logits` [batch, classes], without a head `features`. Its initialisers are the model's
-/// parameters under timm's names and in timm's shapes. Throws what model.validate() throws.
-inline io::OnnxGraph onnx_graph(const SwinTransformer<float>& model) {
+template <class Graph>
+std::string add_block(Graph& graph, const SwinConfig& config, Index, Index index, const std::string& name,
+                      std::string stream) {
   using namespace onnx_detail;
-  model.validate();
-  const SwinConfig& config = model.config;
-  OnnxGraph graph = begin_graph(config);
-  add_parameters(graph, model, [&](const std::string& name, Index rows, Index cols, bool vector) {
-    return checkpoint_detail::swin_tensor_shape(config, name, rows, cols, vector);
-  });
-  const std::string maps =
-      convolution(graph, "patch_embed.proj", kImages, config.patch_size, config.patch_size);
-  std::string stream =
-      layer_norm(graph, "patch_embed.norm", rows_of(graph, "patch_embed", maps, config.dim(0)),
-                 config.embedding_epsilon);
-  const std::vector<std::string> names = block_names(config);
-  for (Index stage = 0, b = 0; stage < config.stages(); ++stage) {
-    if (stage > 0) stream = merge(graph, config, stage, stream);
-    for (; b < config.first_block(stage + 1); ++b) {
-      const std::string& block = names[static_cast<std::size_t>(b)];
-      std::string normal = layer_norm(graph, block + ".norm1", stream, config.epsilon);
-      stream = residual(graph, block + ".residual1", stream,
-                        window_attention(graph, config, b, block + ".attn", normal));
-      normal = layer_norm(graph, block + ".norm2", stream, config.epsilon);
-      stream = residual(graph, block + ".residual2", stream,
-                        feed_forward(graph, block + ".mlp", normal, config.activation));
-    }
-  }
-  stream = layer_norm(graph, "norm", stream, config.epsilon);
-  std::string result =
-      mean_of_rows(graph, "pooled", stream, config.pixels(config.stages() - 1), config.dims.back());
-  if (config.classes > 0) result = linear(graph, "head.fc", result);
-  end_graph(graph, config, result);
-  return graph;
+  const std::string normal = layer_norm(graph, name + ".norm1", stream, config.epsilon);
+  stream = residual(graph, name + ".residual1", stream,
+                    window_attention(graph, config, index, name + ".attn", normal));
+  return mlp_branch(graph, name, stream, config.epsilon, config.activation);
 }
 
-/// Writes a checkpoint as an ONNX file, with the metadata that save_swin writes: how images are made, and the
-/// configuration. The file is the caller's to commit. Throws ValueError or ShapeError, before anything is
-/// written, if the checkpoint is incomplete or contradicts itself, and FileError if the file would be too
-/// large or cannot be written.
-inline void export_onnx(io::AtomicFile& file, const SwinCheckpoint& checkpoint,
-                        const io::OnnxOptions& options = {}) {
-  const SwinConfig& config = checkpoint.model.config;
-  const io::Metadata metadata = checkpoint_detail::complete_metadata(
-      checkpoint, checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names),
-      kSwinKeys);
-  onnx_graph(checkpoint.model).write(file, metadata, options);
+template <class Graph>
+std::string add_pooling(Graph& graph, const SwinConfig& config, const std::string& stream) {
+  using namespace onnx_detail;
+  const Index pixels = config.pixels(config.stages() - 1);
+  return mean_of_rows(graph, "pooled", layer_norm(graph, "norm", stream, config.epsilon), pixels,
+                      config.dims.back());
 }
 
 }  // namespace vbp::inline VBP_ABI

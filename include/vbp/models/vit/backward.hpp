@@ -15,15 +15,14 @@
 #include "vbp/models/vit/forward.hpp"
 #include "vbp/models/vit/model.hpp"
 
-namespace vbp::inline VBP_ABI {
+namespace vbp::inline VBP_ABI::detail {
 
-namespace detail {
-
+/// Forward and backward through a Vision Transformer. Backward, at_.stream holds the gradient by the output
+/// of a layer and then by its input.
 template <class T>
-class Passes<VisionTransformer<T>> {
+class VitBackward {
  public:
   using Model = VisionTransformer<T>;
-  using Inference = vbp::VitInference<T>;
   using Block = TransformerBlockActivations<T>;
 
   /// Where the values of one batch lie that the backward pass needs, and its temporaries. Rows are tokens.
@@ -41,28 +40,28 @@ class Passes<VisionTransformer<T>> {
       rows = images * config.tokens();
       const Index dim = config.dim;
       const Index widest_hidden = *std::max_element(config.hidden_widths.begin(), config.hidden_widths.end());
-      patches = arena.take(images * config.patches() * config.patch_elements());
+      patches = arena.allocate(images * config.patches() * config.patch_elements());
       Block shared;
-      if (recompute) shared.take(rows * dim, rows * widest_hidden, arena);
+      if (recompute) shared.allocate(rows * dim, rows * widest_hidden, arena);
       blocks.assign(config.hidden_widths.size(), shared);
       for (std::size_t i = 0; i < blocks.size(); ++i) {
-        blocks[i].input = arena.take(rows * dim);
-        if (!recompute) blocks[i].take(rows * dim, rows * config.hidden_widths[i], arena);
+        blocks[i].input = arena.allocate(rows * dim);
+        if (!recompute) blocks[i].allocate(rows * dim, rows * config.hidden_widths[i], arena);
       }
-      output = arena.take(rows * dim);
+      output = arena.allocate(rows * dim);
       for (T** at : {&pooled, &normal_pooled, &features, &d_pooled, &d_features}) {
-        *at = arena.take(2 * images * config.pooled_features());
+        *at = arena.allocate(2 * images * config.pooled_features());
       }
-      d_logits = arena.take(images * config.outputs());
-      this->take_temporaries(rows * dim, rows * std::max(Block::kWidest * dim, widest_hidden),
-                             rows * widest_hidden, arena);
+      d_logits = arena.allocate(images * config.outputs());
+      this->allocate_temporaries(rows * dim, rows * std::max(Block::kWidest * dim, widest_hidden),
+                                 rows * widest_hidden, arena);
     }
   };
 
-  Passes(const Model& model, const Activations& at, bool recompute, LayerContext<T>& context)
+  VitBackward(const Model& model, const Activations& at, bool recompute, LayerContext<T>& context)
       : model_(model), at_(at), recompute_(recompute), context_(context) {}
 
-  void forward(const MatrixView<T>& images, T* logits) {
+  void forward(const MatrixView<T>& images, MutableMatrixView<T> logits) {
     embed_forward(images, at_.blocks.front().input);
     for (std::size_t i = 0; i < model_.blocks.size(); ++i) {
       T* const output = i + 1 < at_.blocks.size() ? at_.blocks[i + 1].input : at_.output;
@@ -87,7 +86,7 @@ class Passes<VisionTransformer<T>> {
 
  private:
   const VitConfig& config() const noexcept { return model_.config; }
-  ThreadPool& pool() noexcept { return context_.workspace.pool(); }
+  ThreadPool& pool() const noexcept { return context_.workspace.pool(); }
 
   // ---- patches, tokens, positions ----
 
@@ -149,63 +148,40 @@ class Passes<VisionTransformer<T>> {
     return row < 0 ? nullptr : model.positions.data() + row * model.config.dim;
   }
 
-  // ---- one block: x + ls1 attention(norm1(x)), then x + ls2 fc2(gelu(fc1(norm2(x)))) ----
-
-  AttentionBranch<T> attention_of(const VitBlock<T>& block) const noexcept {
-    return {block.norm1, block.qkv, block.proj, block.layer_scale1, config().epsilon};
-  }
-  MlpBranch<T> mlp_of(const VitBlock<T>& block) const noexcept {
-    return {block, block.norm2, block.layer_scale2, config().epsilon, config().activation};
-  }
+  // ---- one block ----
 
   /// Without an `output` only what the backward pass needs is computed.
   void block_forward(const VitBlock<T>& block, const Block& at, T* output) {
-    attention_forward(attention_of(block), at, at_.rows, at_, context_, [&] {
-      kernels::attention(at.qkv, at_.images, config().tokens(), config().heads, config().head_dim(),
-                         at.attended, context_.workspace);
-    });
-    mlp_forward(mlp_of(block), at.middle, at.middle, at_.rows, at.hidden, output, at_, context_);
+    transformer_block_forward(block, config().epsilon, config().activation, at, at_.rows, output, at_,
+                              context_, [&] {
+                                kernels::attention(at.qkv, at_.images, config().tokens(), config().heads,
+                                                   config().head_dim(), at.attended, context_.workspace);
+                              });
   }
 
-  /// at_.stream holds the gradient by the block's output and then by its input.
   void block_backward(const VitBlock<T>& block, const Block& at, VitBlock<T>& gradient) {
-    mlp_backward(mlp_of(block), at.middle, at.hidden, at_.rows, at_.stream,
-                 {gradient, gradient.norm2, gradient.layer_scale2}, at_, context_);
-    attention_backward(attention_of(block), at, at_.rows,
-                       {gradient.norm1, gradient.qkv, gradient.proj, gradient.layer_scale1}, at_, context_,
-                       [&](const T* d_attended, T* d_qkv) {
-                         kernels::attention_backward(at.qkv, d_attended, at_.images, config().tokens(),
-                                                     config().heads, config().head_dim(), d_qkv,
-                                                     context_.workspace);
-                       });
+    transformer_block_backward(block, config().epsilon, config().activation, at, at_.rows, gradient, at_,
+                               context_, [&](const T* d_attended, T* d_qkv) {
+                                 kernels::attention_backward(at.qkv, d_attended, at_.images,
+                                                             config().tokens(), config().heads,
+                                                             config().head_dim(), d_qkv, context_.workspace);
+                               });
   }
 
   // ---- from tokens to features; see Pooling ----
 
-  bool averages() const noexcept { return config().pooling != Pooling::class_token; }
+  bool averages() const noexcept { return detail::averages(config().pooling); }
   /// Rows of pooled features: with a distillation token there is a second half, its own.
   Index pooled_rows() const noexcept { return config().distillation_token ? 2 * at_.images : at_.images; }
 
   void pool_forward() {
-    const Index tokens = config().tokens();
-    const Index dim = config().dim;
-    const Index prefix = config().prefix_tokens();
     const Index features = config().pooled_features();
     const T* source = at_.output;
     if (averages() && config().norm) {
       layer_norm_forward(model_.norm, config().epsilon, at_.output, at_.rows, at_.normal, context_);
       source = at_.normal;
     }
-    for (Index image = 0; image < at_.images; ++image) {
-      const T* const from = source + image * tokens * dim;
-      T* const to = at_.pooled + image * features;
-      if (config().pooling != Pooling::average) std::copy_n(from, dim, to);
-      if (config().distillation_token) std::copy_n(from + dim, dim, at_.pooled + (at_.images + image) * dim);
-      if (averages()) {
-        const Eigen::Map<const Matrix<T>> patches(from + prefix * dim, tokens - prefix, dim);
-        Eigen::Map<Eigen::Matrix<T, 1, Eigen::Dynamic>>(to + features - dim, dim) = patches.colwise().mean();
-      }
-    }
+    pool_tokens(config(), source, at_.images, at_.pooled);
     std::copy_n(at_.pooled, pooled_rows() * features, at_.normal_pooled);
     if (!averages() && config().norm) {
       layer_norm_forward(model_.norm, config().epsilon, at_.pooled, pooled_rows(), at_.normal_pooled,
@@ -262,17 +238,20 @@ class Passes<VisionTransformer<T>> {
 
   // ---- features to logits; with a distillation token the mean of two heads ----
 
-  void head_forward(T* logits) {
+  void head_forward(MutableMatrixView<T> logits) {
     if (config().classes == 0) {
-      std::copy_n(at_.features, at_.images * config().outputs(), logits);
+      logits = Eigen::Map<const Matrix<T>>(at_.features, at_.images, config().outputs());
       return;
     }
-    linear_forward(model_.head, at_.features, at_.images, {}, logits, context_);
-    if (config().distillation_token) {
-      T* const second = at_.d_logits;
-      linear_forward(model_.head_distillation, at_.features + at_.images * config().dim, at_.images, {},
-                     second, context_);
-      for (Index i = 0; i < at_.images * config().classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
+    linear_forward(model_.head, at_.features, at_.images, {}, logits.data(), logits.outerStride(), context_);
+    if (!config().distillation_token) return;
+    T* const second = at_.d_logits;
+    linear_forward(model_.head_distillation, at_.features + at_.images * config().dim, at_.images, {}, second,
+                   context_);
+    for (Index image = 0; image < at_.images; ++image) {
+      T* const row = logits.data() + image * logits.outerStride();
+      const T* const other = second + image * config().classes;
+      for (Index i = 0; i < config().classes; ++i) row[i] = (row[i] + other[i]) / T(2);
     }
   }
 
@@ -302,5 +281,4 @@ class Passes<VisionTransformer<T>> {
   LayerContext<T>& context_;
 };
 
-}  // namespace detail
-}  // namespace vbp::inline VBP_ABI
+}  // namespace vbp::inline VBP_ABI::detail

@@ -1,5 +1,5 @@
 #pragma once
-/// What a Vision Transformer is made of: everything that its weights do not say by themselves.
+/// The configuration of a Vision Transformer: everything that its weights do not say by themselves.
 
 #include <string>
 #include <vector>
@@ -15,12 +15,15 @@ namespace vbp::inline VBP_ABI {
 enum class Pooling {
   class_token,              ///< the class token (with a distillation token each has its own head)
   average,                  ///< the mean over the patch tokens
-  class_token_and_average,  ///< both, one behind the other (Hugging Face's DINOv2 classifier)
+  class_token_and_average,  ///< both, the average behind the token (Hugging Face's DINOv2 classifier)
 };
 
 /// Shape of a Vision Transformer (Dosovitskiy et al. 2021; DeiT, Touvron et al. 2021; DINOv2).
 /// Images are square, `channels` x image_size x image_size; a patch is a square of patch_size.
 struct VitConfig {
+  static constexpr const char* kFamily = "Vision Transformer";
+  static constexpr double kFirstLayerScale = 1e-5;
+
   std::string architecture;  ///< a name for people, for example "deit_tiny_patch16_224"
   Index image_size = 224;
   Index patch_size = 16;
@@ -54,6 +57,9 @@ struct VitConfig {
   Index pooled_features() const noexcept {
     return pooling == Pooling::class_token_and_average ? 2 * dim : dim;
   }
+  /// Rows of one image in the residual stream that enters the first block, and their width.
+  Index stream_rows() const noexcept { return tokens(); }
+  Index stream_width() const noexcept { return dim; }
   /// Features that the forward pass returns for an image: the classes, or the pooled ones without a head.
   Index outputs() const noexcept { return classes > 0 ? classes : pooled_features(); }
 

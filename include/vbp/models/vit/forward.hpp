@@ -2,36 +2,62 @@
 /// The forward pass of a Vision Transformer.
 
 #include <algorithm>
-#include <cstring>
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "vbp/core/context.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/kernels/attention.hpp"
 #include "vbp/kernels/gemm.hpp"
-#include "vbp/models/layer_seconds.hpp"
 #include "vbp/models/model_inference.hpp"
 #include "vbp/models/packed_layers.hpp"
 #include "vbp/models/vit/model.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-/// A Vision Transformer made ready to run: see detail::ModelInference, which has what it does.
+namespace detail {
+
+/// Whether the mean over the patch tokens is among the pooled features.
+inline bool averages(Pooling pooling) noexcept {
+  return pooling != Pooling::class_token;
+}
+
+/// Gathers what the heads read: of tokens [n * tokens, dim] the pooled features [n, features] that
+/// config.pooling asks for. With a distillation token those are [2 n, features]: the class tokens, then the
+/// distillation tokens.
+template <class T>
+void pool_tokens(const VitConfig& config, const T* tokens, Index images, T* pooled) {
+  const Index dim = config.dim;
+  const Index prefix = config.prefix_tokens();
+  const Index features = config.pooled_features();
+  for (Index image = 0; image < images; ++image) {
+    const T* const from = tokens + image * config.tokens() * dim;
+    T* const to = pooled + image * features;
+    if (config.pooling != Pooling::average) std::copy_n(from, dim, to);
+    if (config.distillation_token) std::copy_n(from + dim, dim, pooled + (images + image) * dim);
+    if (averages(config.pooling)) {
+      average_rows(from + prefix * dim, config.patches(), dim, to + features - dim);
+    }
+  }
+}
+
+}  // namespace detail
+
+/// A Vision Transformer made ready to run; detail::ModelInference documents how it is used.
 template <class T>
 class VitInference : public detail::ModelInference<VitInference<T>, VisionTransformer<T>> {
   using Base = detail::ModelInference<VitInference<T>, VisionTransformer<T>>;
 
  public:
   /// Throws what model.validate() throws.
-  explicit VitInference(const VisionTransformer<T>& model, InferenceOptions options = {})
-      : Base(model, options) {
+  explicit VitInference(const VisionTransformer<T>& model, Context context = {})
+      : Base(model, std::move(context)) {
     patch_embed_ = detail::pack(model.patch_embed);
     assemble_tokens(model);
-    for (const VitBlock<T>& block : model.blocks) {
-      blocks_.push_back({block.norm1, detail::pack(block.qkv), detail::pack(block.proj), block.layer_scale1,
-                         block.norm2, detail::pack(block.fc1), detail::pack(block.fc2), block.layer_scale2});
-    }
+    for (const VitBlock<T>& block : model.blocks) blocks_.emplace_back(block);
     norm_ = model.norm;
     fc_norm_ = model.fc_norm;
     if (config_.classes > 0 && config_.distillation_token) {
@@ -42,10 +68,7 @@ class VitInference : public detail::ModelInference<VitInference<T>, VisionTransf
   /// Bytes that weights, arena and scratch take now.
   Index bytes() const noexcept {
     Index sum = patch_embed_.weight.bytes() + head_.weight.bytes() + head_distillation_.weight.bytes();
-    for (const Block& block : blocks_) {
-      sum += block.qkv.weight.bytes() + block.proj.weight.bytes() + block.fc1.weight.bytes() +
-             block.fc2.weight.bytes();
-    }
+    for (const Block& block : blocks_) sum += block.bytes();
     return sum + arena_.size() * static_cast<Index>(sizeof(T)) + workspace_.bytes();
   }
 
@@ -61,26 +84,20 @@ class VitInference : public detail::ModelInference<VitInference<T>, VisionTransf
     if (count == 0) return logits;
     lay_out(count);
     stream(count) = last;
-    finish(count, logits.data());
+    finish(count, logits);
     return logits;
   }
 
  private:
   friend Base;
-  using Base::arena_, Base::clock_, Base::config_, Base::head_, Base::normal_, Base::pooled_, Base::wide_,
-      Base::workspace_, Base::x_;
+  using Base::arena_, Base::config_, Base::head_, Base::normal_, Base::pooled_, Base::wide_, Base::workspace_,
+      Base::x_;
   using typename Base::PackedLinear;
 
-  struct Block {
-    LayerNorm<T> norm1;
-    PackedLinear qkv, proj;
-    Vector<T> layer_scale1;
-    LayerNorm<T> norm2;
-    PackedLinear fc1, fc2;
-    Vector<T> layer_scale2;
-  };
+  using Block = detail::PackedTransformerBlock<T>;
 
-  /// What the residual stream starts from: tokens plus their positions, and the positions of the patches.
+  /// Makes start_, which the residual stream of each image starts from: the prefix tokens plus their
+  /// positions, and the positions of the patches.
   void assemble_tokens(const VisionTransformer<T>& model) {
     const Index prefix = config_.prefix_tokens();
     start_ = Matrix<T>::Zero(config_.tokens(), config_.dim);
@@ -146,66 +163,43 @@ class VitInference : public detail::ModelInference<VitInference<T>, VisionTransf
 
   template <class Observer>
   void run_blocks(Index count, Observer& observe) {
-    const Index rows = count * config_.tokens();
-    const Index dim = config_.dim;
-    const Index stride = detail::row_stride<T>(dim);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      const Block& block = blocks_[i];
-      normalise(block.norm1, x_, rows, normal_, stride);
-      clock_.lap(LayerKind::norm);
-      multiply(normal_, stride, rows, block.qkv, {}, wide_, 3 * dim);
-      clock_.lap(LayerKind::qkv);
-      kernels::attention(wide_, count, config_.tokens(), config_.heads, config_.head_dim(), normal_, stride,
-                         workspace_);
-      clock_.lap(LayerKind::attention);
-      multiply(normal_, stride, rows, block.proj,
-               {.kind = kernels::EpilogueKind::scaled_residual,
-                .scale = detail::data_or_null(block.layer_scale1),
-                .residual = x_,
-                .residual_stride = dim},
-               x_, dim);
-      clock_.lap(LayerKind::projection);
-      normalise(block.norm2, x_, rows, normal_, stride);
-      clock_.lap(LayerKind::norm);
-      this->run_mlp(static_cast<Index>(i), rows, dim, block.fc1, block.fc2,
-                    detail::data_or_null(block.layer_scale2), observe);
+      this->run_transformer_block(
+          static_cast<Index>(i), blocks_[i], count * config_.tokens(), config_.dim,
+          [&](const T* qkv, T* out, Index stride) {
+            kernels::attention(qkv, count, config_.tokens(), config_.heads, config_.head_dim(), out, stride,
+                               workspace_);
+          },
+          observe);
     }
   }
 
   /// From the stream that leaves the last block to the logits.
-  void finish(Index count, T* logits) {
-    pool_tokens(count);
+  void finish(Index count, MutableMatrixView<T> logits) {
+    pool_features(count);
     const Index dim = config_.dim;
     if (config_.classes == 0) {
-      std::copy_n(pooled_, count * dim * (config_.pooled_features() / dim), logits);
+      logits = Eigen::Map<const Matrix<T>>(pooled_, count, config_.pooled_features());
       return;
     }
-    multiply(pooled_, head_.weight.in(), count, head_, {}, logits, config_.classes);
-    if (config_.distillation_token) {
-      // The second head reads the second half of `pooled_`, the distillation tokens.
-      T* const second = wide_;
-      multiply(pooled_ + count * dim, dim, count, head_distillation_, {}, second, config_.classes);
-      for (Index i = 0; i < count * config_.classes; ++i) logits[i] = (logits[i] + second[i]) / T(2);
+    multiply(pooled_, head_.weight.in(), count, head_, {}, logits.data(), logits.outerStride());
+    if (!config_.distillation_token) return;
+    // The second head reads the second half of `pooled_`, the distillation tokens.
+    T* const second = wide_;
+    multiply(pooled_ + count * dim, dim, count, head_distillation_, {}, second, config_.classes);
+    for (Index image = 0; image < count; ++image) {
+      T* const row = logits.data() + image * logits.outerStride();
+      const T* const other = second + image * config_.classes;
+      for (Index i = 0; i < config_.classes; ++i) row[i] = (row[i] + other[i]) / T(2);
     }
   }
 
   /// Final norms and pooling into pooled_: [n, features], with a distillation token two such halves.
-  void pool_tokens(Index count) {
-    const Index tokens = config_.tokens();
+  void pool_features(Index count) {
     const Index dim = config_.dim;
-    const Index prefix = config_.prefix_tokens();
-    const bool averages = config_.pooling != Pooling::class_token;
-    if (averages && config_.norm) normalise(norm_, x_, count * tokens, x_, dim);
-    const Index features = config_.pooled_features();
-    for (Index image = 0; image < count; ++image) {
-      const T* const from = x_ + image * tokens * dim;
-      T* const to = pooled_ + image * features;
-      if (config_.pooling != Pooling::average) std::copy_n(from, dim, to);
-      if (config_.distillation_token) std::copy_n(from + dim, dim, pooled_ + (count + image) * dim);
-      if (averages) {
-        detail::average_rows(from + prefix * dim, tokens - prefix, dim, to + features - dim);
-      }
-    }
+    const bool averages = detail::averages(config_.pooling);
+    if (averages && config_.norm) normalise(norm_, x_, count * config_.tokens(), x_, dim);
+    detail::pool_tokens(config_, x_, count, pooled_);
     if (!averages && config_.norm) {
       normalise(norm_, pooled_, config_.distillation_token ? 2 * count : count, pooled_, dim);
     }

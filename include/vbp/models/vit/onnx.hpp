@@ -1,16 +1,13 @@
 #pragma once
-/// A Vision Transformer as an ONNX graph. Needs the protobuf definition that ONNX ships.
+/// A Vision Transformer as an ONNX graph: see onnx_graph in onnx_export.hpp.
 
 #include <string>
 #include <vector>
 
 #include "vbp/core/types.hpp"
-#include "vbp/io/file.hpp"
-#include "vbp/io/onnx_graph.hpp"
-#include "vbp/models/checkpoint.hpp"
-#include "vbp/models/onnx_layers.hpp"
+#include "vbp/models/onnx_export.hpp"
+#include "vbp/models/onnx_layers-inl.hpp"
 #include "vbp/models/vit/checkpoint.hpp"
-#include "vbp/models/vit/checkpoint_config.hpp"
 #include "vbp/models/vit/model.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -18,8 +15,9 @@ namespace vbp::inline VBP_ABI {
 namespace onnx_detail {
 
 /// The residual stream that enters the first block, [n * tokens, dim]. What does not depend on the image is
-/// one row of tokens for all, so that adding it needs no shape of the batch; runtimes compute it once.
-inline std::string embed(OnnxGraph& graph, const VitConfig& config) {
+/// [1, tokens, dim], so that adding it needs no shape of the batch; runtimes compute it once.
+template <class Graph>
+std::string embed(Graph& graph, const VitConfig& config) {
   const Index prefix = config.prefix_tokens();
   const std::string maps =
       convolution(graph, "patch_embed.proj", kImages, config.patch_size, config.patch_size);
@@ -45,9 +43,10 @@ inline std::string embed(OnnxGraph& graph, const VitConfig& config) {
   return reshape(graph, "embedded.rows", graph.node("embedded", "Add", {stream, start}), {-1, config.dim});
 }
 
-/// What inference.hpp returns, from the rows that leave the last block. Unless all tokens are averaged, only
-/// those that are read are normalised.
-inline std::string finish(OnnxGraph& graph, const VitConfig& config, std::string stream) {
+/// The logits, from the rows that leave the last block. Unless all tokens are averaged, only those that are
+/// read are normalised.
+template <class Graph>
+std::string finish(Graph& graph, const VitConfig& config, std::string stream) {
   const bool averages = config.pooling != Pooling::class_token;
   if (averages && config.norm) stream = layer_norm(graph, "norm", stream, config.epsilon);
   const std::string tokens = reshape(graph, "tokens", stream, {-1, config.tokens(), config.dim});
@@ -76,43 +75,20 @@ inline std::string finish(OnnxGraph& graph, const VitConfig& config, std::string
 
 }  // namespace onnx_detail
 
-/// The forward pass of inference.hpp as a graph: from `images` [batch, channels, size, size], normalised
-/// already, to `logits` [batch, classes], without a head `features`. Its initialisers are the model's
-/// parameters under timm's names and in timm's shapes. Throws what model.validate() throws.
-inline io::OnnxGraph onnx_graph(const VisionTransformer<float>& model) {
+/// The forward pass: see onnx_graph.
+template <class Graph>
+std::string add_network(Graph& graph, const VitConfig& config) {
   using namespace onnx_detail;
-  model.validate();
-  const VitConfig& config = model.config;
-  OnnxGraph graph = begin_graph(config);
-  add_parameters(graph, model, [&](const std::string& name, Index rows, Index cols, bool vector) {
-    return checkpoint_detail::vit_tensor_shape(config, name, rows, cols, vector);
-  });
   std::string stream = embed(graph, config);
   for (const std::string& block : block_names(config)) {
-    std::string normal = layer_norm(graph, block + ".norm1", stream, config.epsilon);
+    const std::string normal = layer_norm(graph, block + ".norm1", stream, config.epsilon);
     const std::string attended =
         attention(graph, block + ".attn", normal,
                   {.tokens = config.tokens(), .heads = config.heads, .head_dim = config.head_dim()});
     stream = residual(graph, block + ".residual1", stream, attended, block + ".ls1.gamma");
-    normal = layer_norm(graph, block + ".norm2", stream, config.epsilon);
-    stream = residual(graph, block + ".residual2", stream,
-                      feed_forward(graph, block + ".mlp", normal, config.activation), block + ".ls2.gamma");
+    stream = mlp_branch(graph, block, stream, config.epsilon, config.activation);
   }
-  end_graph(graph, config, finish(graph, config, stream));
-  return graph;
-}
-
-/// Writes a checkpoint as an ONNX file, with the metadata that save_vit writes: how images are made, and the
-/// configuration. The file is the caller's to commit. Throws ValueError or ShapeError, before anything is
-/// written, if the checkpoint is incomplete or contradicts itself, and FileError if the file would be too
-/// large or cannot be written.
-inline void export_onnx(io::AtomicFile& file, const VitCheckpoint& checkpoint,
-                        const io::OnnxOptions& options = {}) {
-  const VitConfig& config = checkpoint.model.config;
-  const io::Metadata metadata = checkpoint_detail::complete_metadata(
-      checkpoint, checkpoint_detail::setting_texts(config, checkpoint.preprocessing, checkpoint.class_names),
-      kVitKeys);
-  onnx_graph(checkpoint.model).write(file, metadata, options);
+  return finish(graph, config, stream);
 }
 
 }  // namespace vbp::inline VBP_ABI

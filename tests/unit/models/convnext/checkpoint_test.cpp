@@ -13,10 +13,13 @@
 
 namespace {
 
+ConvNextCheckpoint load_convnext(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::ConvNext<float>>(path, options);
+}
+
 namespace fs = std::filesystem;
 using vbp::ConvNextCheckpoint;
 using vbp::Index;
-using vbp::load_convnext;
 using vbp::Matrix;
 using vbp_test::golden_convnext;
 using vbp_test::kConvNextGolden;
@@ -87,7 +90,7 @@ TEST_CASE("a ConvNeXt of Hugging Face's gives the library's logits", "[convnext]
   const vbp::io::SafetensorsFile file(folder / "expected.safetensors");
   const vbp::Vector<float> inputs = file.read_vector<float>("inputs");
   const vbp::Vector<double> expected = file.read_vector<double>("logits");
-  vbp::ConvNextInference<float> inference(checkpoint.model, {.threads = 1});
+  vbp::ConvNextInference<float> inference(checkpoint.model, vbp::Context(1));
   const Matrix<float> logits =
       inference(Eigen::Map<const Matrix<float>>(inputs.data(), 2, inputs.size() / 2));
   CHECK(relative_distance(logits, Eigen::Map<const Matrix<double>>(expected.data(), 2, 7)) < 1e-5);
@@ -116,9 +119,8 @@ TEST_CASE("a saved ConvNeXt is read back whole", "[convnext][checkpoint]") {
     auto& block = checkpoint.model.blocks[1];
     block.set_weights(block.fc1.weight.topRows(9), block.fc1.bias.head(9), block.fc2.weight.leftCols(9),
                       block.fc2.bias);
-    checkpoint.model.update_widths();
     checkpoint.metadata["note"] = "kept";
-    vbp::save_convnext(folder.path() / "saved.safetensors", checkpoint);
+    vbp::save_checkpoint(folder.path() / "saved.safetensors", checkpoint);
     const ConvNextCheckpoint read = load_convnext(folder.path() / "saved.safetensors");
     CHECK(vbp::fingerprint(read.model) == vbp::fingerprint(checkpoint.model));
     CHECK(read.preprocessing.to_string() == checkpoint.preprocessing.to_string());

@@ -1,5 +1,3 @@
-#include "vbp/models/convnext/config_file.hpp"
-
 #include <fstream>
 #include <map>
 #include <string>
@@ -7,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "vbp/models/convnext/checkpoint.hpp"
 
 namespace {
 
@@ -20,7 +19,7 @@ struct File {
 
   explicit File(const std::string& text) { std::ofstream(path) << text; }
   vbp::ConvNextCheckpoint load(const std::map<std::string, std::string>& options = {}) const {
-    return vbp::load_convnext_config(path, options);
+    return vbp::load_config<vbp::ConvNext<float>>(path, options);
   }
 };
 

@@ -35,7 +35,7 @@ ConvNextConfig tiny() {
 
 /// Parameters counted one by one, off the model instead of the configuration.
 std::int64_t count_parameters(const ConvNextConfig& config) {
-  const auto model = vbp::make_convnext<float>(config);
+  const auto model = vbp::make_model<vbp::ConvNext<float>>(config);
   std::int64_t count = 0;
   vbp::for_each_parameter(
       model, [&](const std::string&, const auto& parameter, Index, Index) { count += parameter.size(); });
@@ -55,7 +55,7 @@ vbp::Cost halved(ConvNextConfig config, bool last_stage_first) {
     left -= removed;
   }
   REQUIRE(left == 0);
-  return vbp::convnext_cost(config);
+  return vbp::cost_of(config);
 }
 
 }  // namespace
@@ -66,14 +66,14 @@ TEST_CASE("the cost of ConvNeXt-T, -S and -B is what fvcore counts", "[convnext]
   REQUIRE(golden.size() == 3);
   for (const auto& [name, expected] : golden.items()) {
     INFO(name);
-    const vbp::Cost cost = vbp::convnext_cost(
+    const vbp::Cost cost = vbp::cost_of(
         real(expected["dims"].get<std::vector<Index>>(), expected["depths"].get<std::vector<Index>>()));
     CHECK(cost.parameters() == expected["parameters"].get<std::int64_t>());
     CHECK(cost.macs() == expected["macs"].get<std::int64_t>());
     CHECK(cost.macs_fvcore() == expected["macs_fvcore"].get<std::int64_t>());
   }
-  CHECK(vbp::convnext_cost(tiny()).parameters() == 28'589'128);
-  CHECK(static_cast<double>(vbp::convnext_cost(tiny()).macs_fvcore()) / 1e9 == Approx(4.470).margin(0.0005));
+  CHECK(vbp::cost_of(tiny()).parameters() == 28'589'128);
+  CHECK(static_cast<double>(vbp::cost_of(tiny()).macs_fvcore()) / 1e9 == Approx(4.470).margin(0.0005));
 }
 
 TEST_CASE("what ConvNeXt-T costs at half of its neurons depends on their stages", "[convnext][cost]") {
@@ -90,20 +90,20 @@ TEST_CASE("what ConvNeXt-T costs at half of its neurons depends on their stages"
 
 TEST_CASE("a hidden neuron of each stage of ConvNeXt takes its share with it", "[convnext][cost]") {
   const ConvNextConfig config = tiny();
-  const vbp::Cost dense = vbp::convnext_cost(config);
+  const vbp::Cost dense = vbp::cost_of(config);
   for (Index stage = 0; stage < 4; ++stage) {
     ConvNextConfig pruned = config;
     pruned.hidden_widths[static_cast<std::size_t>(config.first_block(stage))] -= 10;
     const Index dim = Index{96} << stage;
     const Index side = Index{56} >> stage;
-    CHECK(dense.parameters() - vbp::convnext_cost(pruned).parameters() == 10 * (2 * dim + 1));
-    CHECK(dense.macs() - vbp::convnext_cost(pruned).macs() == 10 * 2 * dim * side * side);
+    CHECK(dense.parameters() - vbp::cost_of(pruned).parameters() == 10 * (2 * dim + 1));
+    CHECK(dense.macs() - vbp::cost_of(pruned).macs() == 10 * 2 * dim * side * side);
   }
 }
 
 TEST_CASE("the cost knows every parameter of every kind of ConvNeXt", "[convnext][cost]") {
   const auto agrees = [](const ConvNextConfig& config) {
-    return vbp::convnext_cost(config).parameters() == count_parameters(config);
+    return vbp::cost_of(config).parameters() == count_parameters(config);
   };
   ConvNextConfig config = vbp_test::small_convnext();
   CHECK(agrees(config));

@@ -28,7 +28,7 @@ TEST_CASE("the logits and hidden activations of ConvNeXt are timm's", "[convnext
   for (const std::string name : {"plain", "widths", "options"}) {
     INFO(name);
     const ConvNext<float> model = golden_convnext(name);
-    ConvNextInference<float> inference(model, {.threads = 1});
+    ConvNextInference<float> inference(model, vbp::Context(1));
     const Matrix<float> inputs = golden_convnext_tensor(name, "inputs").cast<float>();
     Index blocks = 0;
     const Matrix<float> logits = inference(inputs, [&](Index block, const MatrixView<float>& hidden) {
@@ -49,7 +49,7 @@ TEST_CASE("the logits and hidden activations of ConvNeXt are timm's", "[convnext
 
 TEST_CASE("double ConvNeXts are as exact as their type", "[convnext][inference]") {
   const ConvNext<double> model = vbp::cast<double>(golden_convnext("widths"));
-  ConvNextInference<double> inference(model, {.threads = 1});
+  ConvNextInference<double> inference(model, vbp::Context(1));
   const Matrix<double> logits = inference(golden_convnext_tensor("widths", "inputs"));
   CHECK(relative_distance(logits, golden_convnext_tensor("widths", "logits")) < 1e-13);
 }
@@ -61,11 +61,11 @@ TEST_CASE("a ConvNeXt gives the same bits for any number of threads and in any b
   config.dims = {20, 130, 40};
   const ConvNext<float> model = draw_convnext<float>(config, 1);
   const Matrix<float> images = gaussian<float>(2, 5, config.image_elements());
-  ConvNextInference<float> one(model, {.threads = 1});
+  ConvNextInference<float> one(model, vbp::Context(1));
   const Matrix<float> expected = one(images);
   REQUIRE(expected.allFinite());
   for (const int threads : {2, 3, 7}) {
-    ConvNextInference<float> several(model, {.threads = threads});
+    ConvNextInference<float> several(model, vbp::Context(threads));
     CHECK(several(images) == expected);
     CHECK(several(images.bottomRows(1)) == expected.bottomRows(1));
     CHECK(several(images.topRows(3)) == expected.topRows(3));
@@ -75,11 +75,11 @@ TEST_CASE("a ConvNeXt gives the same bits for any number of threads and in any b
 TEST_CASE("a ConvNeXt without a head returns what its head would read", "[convnext][inference]") {
   ConvNext<double> model = draw_convnext<double>(small_convnext(), 3);
   const Matrix<double> images = gaussian<double>(4, 2, model.config.image_elements());
-  const Matrix<double> logits = ConvNextInference<double>(model, {.threads = 1})(images);
+  const Matrix<double> logits = ConvNextInference<double>(model, vbp::Context(1))(images);
   const Matrix<double> weight = model.head.weight;
   const vbp::Vector<double> bias = model.head.bias;
   model.config.classes = 0;
-  const Matrix<double> features = ConvNextInference<double>(model, {.threads = 1})(images);
+  const Matrix<double> features = ConvNextInference<double>(model, vbp::Context(1))(images);
   REQUIRE(features.cols() == 16);
   const Matrix<double> expected = (features * weight.transpose()).rowwise() + bias.transpose();
   CHECK(relative_distance(logits, expected) < 1e-13);
@@ -88,26 +88,43 @@ TEST_CASE("a ConvNeXt without a head returns what its head would read", "[convne
 TEST_CASE("the parts of a ConvNeXt's forward pass make up the whole", "[convnext][inference]") {
   const ConvNextConfig config = small_convnext();
   const ConvNext<float> model = draw_convnext<float>(config, 5);
-  ConvNextInference<float> inference(model, {.threads = 2});
+  ConvNextInference<float> inference(model, vbp::Context(2));
   const Matrix<float> images = gaussian<float>(6, 3, config.image_elements());
   const Matrix<float> map = inference.embedded(images);
   CHECK(map.rows() == 3 * 36);
   CHECK(map.cols() == 6);
-  const Matrix<float> next = inference.downsampled(1, map);
+  const Matrix<float> next = inference.after_transition(1, map);
   CHECK(next.rows() == 3 * 9);
   CHECK(next.cols() == 10);
-  const Matrix<float> last = inference.downsampled(2, next);
+  const Matrix<float> last = inference.after_transition(2, next);
   CHECK(last.rows() == 3);
   CHECK(last.cols() == 16);
   CHECK(inference.outputs_of(last).cols() == 5);
-  CHECK_THROWS_AS(inference.downsampled(2, map), vbp::ShapeError);
+  CHECK_THROWS_AS(inference.after_transition(2, map), vbp::ShapeError);
   CHECK_THROWS_AS(inference.outputs_of(gaussian<float>(1, 2, 15)), vbp::ShapeError);
-  CHECK(inference.downsampled(1, Matrix<float>(0, 6)).rows() == 0);
+  CHECK(inference.after_transition(1, Matrix<float>(0, 6)).rows() == 0);
 }
 
 TEST_CASE("a ConvNeXt refuses images of another size, and takes none", "[convnext][inference]") {
   const ConvNext<float> model = draw_convnext<float>(small_convnext(), 7);
-  ConvNextInference<float> inference(model, {.threads = 1});
+  ConvNextInference<float> inference(model, vbp::Context(1));
   CHECK_THROWS_AS(inference(gaussian<float>(1, 2, model.config.image_elements() - 1)), vbp::ShapeError);
   CHECK(inference(Matrix<float>(0, model.config.image_elements())).rows() == 0);
+}
+
+TEST_CASE("a ConvNeXt's inference can be moved and writes into any rows", "[convnext][inference]") {
+  for (const Index classes : {5, 0}) {
+    auto config = vbp_test::small_convnext();
+    config.classes = classes;
+    const auto images = vbp_test::gaussian<float>(3, 3, config.image_elements());
+    ConvNextInference<float> first(vbp_test::draw_convnext<float>(config, 11), vbp::Context(2));
+    const Matrix<float> expected = first(images);
+    ConvNextInference<float> second(std::move(first));
+    Matrix<float> wide = Matrix<float>::Constant(3, expected.cols() + 2, 7.0F);
+    second.run(images, wide.middleCols(1, expected.cols()));
+    CHECK(Matrix<float>(wide.middleCols(1, expected.cols())) == expected);
+    CHECK((wide.leftCols(1).array() == 7.0F).all());
+    CHECK((wide.rightCols(1).array() == 7.0F).all());
+    CHECK_THROWS_AS(second.run(images, wide), vbp::ShapeError);
+  }
 }

@@ -70,10 +70,10 @@ TEST_CASE("ConvNeXt weights that contradict the configuration are refused by nam
   CHECK_THROWS_WITH(model.validate(),
                     Catch::Matchers::Contains("stages.1.blocks.1.conv_dw.weight is 10 x 25"));
   model = draw_convnext<float>(small_convnext(), 1);
-  model.downsamplings[1].reduction.bias(3) = std::numeric_limits<float>::quiet_NaN();
+  model.transitions[1].reduction.bias(3) = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(model.validate(), Catch::Matchers::Contains("stages.2.downsample.1.bias holds NaN"));
   model = draw_convnext<float>(small_convnext(), 1);
-  model.downsamplings.pop_back();
+  model.transitions.pop_back();
   CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
 }
 
@@ -82,8 +82,11 @@ TEST_CASE("a ConvNeXt follows its blocks' widths", "[convnext][model]") {
   vbp::ConvNextBlock<float>& block = model.blocks[1];
   block.set_weights(block.fc1.weight.topRows(7), block.fc1.bias.head(7), block.fc2.weight.leftCols(7),
                     block.fc2.bias);
-  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
-  model.update_widths();
-  CHECK(model.config.hidden_widths == std::vector<Index>{24, 7, 33, 64});
+  // The configuration still has the widths of the model that it was made for.
+  CHECK(model.config.hidden_widths != std::vector<Index>{24, 7, 33, 64});
+  CHECK(vbp::config_of(model).hidden_widths == std::vector<Index>{24, 7, 33, 64});
   CHECK_NOTHROW(model.validate());
+  CHECK(vbp::config_of(vbp::cast<double>(model)).hidden_widths == std::vector<Index>{24, 7, 33, 64});
+  block.fc1.bias.conservativeResize(3);
+  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
 }

@@ -58,17 +58,17 @@ TEST_CASE("every kind of ConvNeXt is an ONNX graph with its parameters", "[onnx]
   }
 }
 
-TEST_CASE("the ONNX file of a golden ConvNeXt holds timm's tensors and save_convnext's metadata",
+TEST_CASE("the ONNX file of a golden ConvNeXt holds timm's tensors and save_checkpoint's metadata",
           "[onnx][convnext]") {
   const vbp_test::TemporaryFolder folder;
   for (const std::string name : {"plain", "widths", "options"}) {
     INFO(name);
     const std::filesystem::path path = vbp_test::kConvNextGolden / (name + ".safetensors");
-    const ConvNextCheckpoint checkpoint = vbp::load_convnext(path);
+    const ConvNextCheckpoint checkpoint = vbp::load_checkpoint<vbp::ConvNext<float>>(path);
     const ::onnx::ModelProto proto = exported(checkpoint);
     vbp_test::check_well_formed(proto.graph());
     vbp_test::check_tensors_of_file(proto.graph(), path);
-    vbp::save_convnext(folder / "saved", checkpoint);
+    vbp::save_checkpoint(folder / "saved", checkpoint);
     const vbp::io::Metadata saved = vbp::io::SafetensorsFile(folder / "saved").metadata();
     CHECK(vbp_test::metadata_of(proto) == std::map<std::string, std::string>(saved.begin(), saved.end()));
     CHECK(saved.at("crop_pct") == "0.875");
@@ -84,7 +84,6 @@ TEST_CASE("the ONNX graph of a pruned ConvNeXt has the widths that are left", "[
     plan.blocks.push_back({.name = names[b], .width = model.config.hidden_widths[b], .kept = kept[b]});
   }
   vbp::shrink_blocks(plan, model.blocks);
-  model.update_widths();
   const ::onnx::ModelProto proto = vbp::onnx_graph(model).proto();
   vbp_test::check_parameters(proto.graph(), model);
   const auto dims = [&](const std::string& name) { return vbp_test::dims_of(proto.graph(), name); };
@@ -98,7 +97,8 @@ TEST_CASE("the ONNX graph of a pruned ConvNeXt has the widths that are left", "[
 TEST_CASE("what cannot be an ONNX file of a ConvNeXt is refused, and nothing written", "[onnx][convnext]") {
   const vbp_test::TemporaryFolder folder;
   vbp::io::AtomicFile file(folder / "model.onnx");
-  ConvNextCheckpoint checkpoint = vbp::load_convnext(vbp_test::kConvNextGolden / "plain.safetensors");
+  ConvNextCheckpoint checkpoint =
+      vbp::load_checkpoint<vbp::ConvNext<float>>(vbp_test::kConvNextGolden / "plain.safetensors");
   CHECK_THROWS_WITH(vbp::export_onnx(file, checkpoint, {.most_bytes = 1000}),
                     Catch::Matchers::Contains("an ONNX file holds at most 1000"));
   checkpoint.preprocessing.std[1] = 0.0;

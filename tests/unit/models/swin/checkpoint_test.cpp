@@ -13,9 +13,12 @@
 
 namespace {
 
+SwinCheckpoint load_swin(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::SwinTransformer<float>>(path, options);
+}
+
 namespace fs = std::filesystem;
 using vbp::Index;
-using vbp::load_swin;
 using vbp::Matrix;
 using vbp::SwinCheckpoint;
 using vbp_test::golden_swin;
@@ -90,7 +93,7 @@ TEST_CASE("a Swin Transformer of Hugging Face's gives the library's logits", "[s
   const vbp::io::SafetensorsFile file(folder / "expected.safetensors");
   const vbp::Vector<float> inputs = file.read_vector<float>("inputs");
   const vbp::Vector<double> expected = file.read_vector<double>("logits");
-  vbp::SwinInference<float> inference(checkpoint.model, {.threads = 1});
+  vbp::SwinInference<float> inference(checkpoint.model, vbp::Context(1));
   const Matrix<float> logits =
       inference(Eigen::Map<const Matrix<float>>(inputs.data(), 2, inputs.size() / 2));
   CHECK(relative_distance(logits, Eigen::Map<const Matrix<double>>(expected.data(), 2, 7)) < 1e-5);
@@ -112,7 +115,7 @@ TEST_CASE("a Swin Transformer of Hugging Face's gives the library's logits", "[s
   CHECK(same.ignored.size() == 2);
   bare.tensors.erase("encoder.layers.1.blocks.0.attention.self.key.bias");
   const SwinCheckpoint without = load_swin(bare.write(other.path() / "model.safetensors"));
-  vbp::SwinInference<float> twin(without.model, {.threads = 1});
+  vbp::SwinInference<float> twin(without.model, vbp::Context(1));
   CHECK(relative_distance(twin(Eigen::Map<const Matrix<float>>(inputs.data(), 2, inputs.size() / 2)),
                           logits) < 1e-5);
   bare.tensors.erase("encoder.layers.1.blocks.0.attention.self.value.weight");
@@ -129,9 +132,8 @@ TEST_CASE("a saved Swin is read back whole", "[swin][checkpoint]") {
     auto& block = checkpoint.model.blocks[1];
     block.set_weights(block.fc1.weight.topRows(9), block.fc1.bias.head(9), block.fc2.weight.leftCols(9),
                       block.fc2.bias);
-    checkpoint.model.update_widths();
     checkpoint.metadata["note"] = "kept";
-    vbp::save_swin(folder.path() / "saved.safetensors", checkpoint);
+    vbp::save_checkpoint(folder.path() / "saved.safetensors", checkpoint);
     const SwinCheckpoint read = load_swin(folder.path() / "saved.safetensors");
     CHECK(vbp::fingerprint(read.model) == vbp::fingerprint(checkpoint.model));
     CHECK(read.preprocessing.to_string() == checkpoint.preprocessing.to_string());

@@ -1,5 +1,3 @@
-#include "vbp/models/swin/config_file.hpp"
-
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -8,6 +6,7 @@
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "vbp/models/swin/checkpoint.hpp"
 
 namespace {
 
@@ -21,7 +20,7 @@ struct File {
 
   explicit File(const std::string& text) { std::ofstream(path) << text; }
   vbp::SwinCheckpoint load(const std::map<std::string, std::string>& options = {}) const {
-    return vbp::load_swin_config(path, options);
+    return vbp::load_config<vbp::SwinTransformer<float>>(path, options);
   }
 };
 

@@ -37,7 +37,7 @@ SwinConfig tiny() {
 
 /// Parameters counted one by one, off the model instead of the configuration.
 std::int64_t count_parameters(const SwinConfig& config) {
-  const auto model = vbp::make_swin<float>(config);
+  const auto model = vbp::make_model<vbp::SwinTransformer<float>>(config);
   std::int64_t count = 0;
   vbp::for_each_parameter(
       model, [&](const std::string&, const auto& parameter, Index, Index) { count += parameter.size(); });
@@ -65,7 +65,7 @@ vbp::Cost pruned(SwinConfig config, Index percent, bool last_stage_first) {
     left -= removed;
   }
   REQUIRE(left == 0);
-  return vbp::swin_cost(config);
+  return vbp::cost_of(config);
 }
 
 }  // namespace
@@ -76,16 +76,16 @@ TEST_CASE("the cost of Swin-T, -S and -B is what fvcore counts", "[swin][cost]")
   REQUIRE(golden.size() == 3);
   for (const auto& [name, expected] : golden.items()) {
     INFO(name);
-    const vbp::Cost cost = vbp::swin_cost(real(expected["dims"].get<std::vector<Index>>(),
-                                               expected["depths"].get<std::vector<Index>>(),
-                                               expected["heads"].get<std::vector<Index>>()));
+    const vbp::Cost cost = vbp::cost_of(real(expected["dims"].get<std::vector<Index>>(),
+                                             expected["depths"].get<std::vector<Index>>(),
+                                             expected["heads"].get<std::vector<Index>>()));
     CHECK(cost.parameters() == expected["parameters"].get<std::int64_t>());
     CHECK(cost.macs() == expected["macs"].get<std::int64_t>());
     CHECK(cost.macs_fvcore() == expected["macs_fvcore"].get<std::int64_t>());
   }
   // The paper's tables: 28 M and 4.5 G, 50 M and 8.7 G, 88 M and 15.4 G (Liu et al. 2021).
-  CHECK(vbp::swin_cost(tiny()).parameters() == 28'288'354);
-  CHECK(static_cast<double>(vbp::swin_cost(base()).macs_fvcore()) / 1e9 == Approx(15.4).margin(0.1));
+  CHECK(vbp::cost_of(tiny()).parameters() == 28'288'354);
+  CHECK(static_cast<double>(vbp::cost_of(base()).macs_fvcore()) / 1e9 == Approx(15.4).margin(0.1));
 }
 
 TEST_CASE("what was published of pruned Swin Transformers lies where their rates allow", "[swin][cost]") {
@@ -100,7 +100,7 @@ TEST_CASE("what was published of pruned Swin Transformers lies where their rates
   for (const Published& model : {Published{tiny(), 45, 28.22, 24.67}, Published{small(), 50, 32.19, 29.41},
                                  Published{base(), 55, 33.89, 35.87}}) {
     INFO(model.percent);
-    const vbp::Cost dense = vbp::swin_cost(model.config);
+    const vbp::Cost dense = vbp::cost_of(model.config);
     const auto less = [&](bool last_stage_first, auto part) {
       const vbp::Cost cost = pruned(model.config, model.percent, last_stage_first);
       return 100.0 * (1.0 - static_cast<double>((cost.*part)()) / static_cast<double>((dense.*part)()));
@@ -114,20 +114,20 @@ TEST_CASE("what was published of pruned Swin Transformers lies where their rates
 
 TEST_CASE("a hidden neuron of each stage of Swin takes its share with it", "[swin][cost]") {
   const SwinConfig config = tiny();
-  const vbp::Cost dense = vbp::swin_cost(config);
+  const vbp::Cost dense = vbp::cost_of(config);
   for (Index stage = 0; stage < 4; ++stage) {
     SwinConfig less = config;
     less.hidden_widths[static_cast<std::size_t>(config.first_block(stage))] -= 10;
     const Index dim = Index{96} << stage;
     const Index side = Index{56} >> stage;
-    CHECK(dense.parameters() - vbp::swin_cost(less).parameters() == 10 * (2 * dim + 1));
-    CHECK(dense.macs() - vbp::swin_cost(less).macs() == 10 * 2 * dim * side * side);
+    CHECK(dense.parameters() - vbp::cost_of(less).parameters() == 10 * (2 * dim + 1));
+    CHECK(dense.macs() - vbp::cost_of(less).macs() == 10 * 2 * dim * side * side);
   }
 }
 
 TEST_CASE("attention costs the products of whole windows, linear layers those of pixels", "[swin][cost]") {
   const SwinConfig config = vbp_test::small_swin();  // 9 windows of 9 on a map of 49 pixels
-  for (const vbp::LayerCost& layer : vbp::swin_cost(config).layers) {
+  for (const vbp::LayerCost& layer : vbp::cost_of(config).layers) {
     if (layer.name == "layers.0.blocks.1.attn") CHECK(layer.macs == 9 * 2 * 81 * 6);
     if (layer.name == "layers.0.blocks.1.attn.qkv") CHECK(layer.macs == 49 * 6 * 18);
     if (layer.name == "layers.2.blocks.0.attn") CHECK(layer.macs == 2 * 16 * 16);
@@ -136,7 +136,7 @@ TEST_CASE("attention costs the products of whole windows, linear layers those of
 
 TEST_CASE("the cost knows every parameter of every kind of Swin", "[swin][cost]") {
   const auto agrees = [](const SwinConfig& config) {
-    return vbp::swin_cost(config).parameters() == count_parameters(config);
+    return vbp::cost_of(config).parameters() == count_parameters(config);
   };
   SwinConfig config = vbp_test::small_swin();
   CHECK(agrees(config));

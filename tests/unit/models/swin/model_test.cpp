@@ -85,11 +85,11 @@ TEST_CASE("a Swin Transformer's weights that contradict the configuration are re
   CHECK_THROWS_WITH(model.validate(), Catch::Matchers::Contains(
                                           "layers.1.blocks.0.attn.relative_position_bias_table is 25 x 1"));
   model = draw_swin<float>(small_swin(), 1);
-  model.mergings[1].reduction.weight(3, 2) = std::numeric_limits<float>::quiet_NaN();
+  model.transitions[1].reduction.weight(3, 2) = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(model.validate(),
                     Catch::Matchers::Contains("layers.2.downsample.reduction.weight holds NaN"));
   model = draw_swin<float>(small_swin(), 1);
-  model.mergings.pop_back();
+  model.transitions.pop_back();
   CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
 }
 
@@ -98,8 +98,11 @@ TEST_CASE("a Swin Transformer follows its blocks' widths", "[swin][model]") {
   vbp::SwinBlock<float>& block = model.blocks[1];
   block.set_weights(block.fc1.weight.topRows(7), block.fc1.bias.head(7), block.fc2.weight.leftCols(7),
                     block.fc2.bias);
-  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
-  model.update_widths();
-  CHECK(model.config.hidden_widths == std::vector<Index>{24, 7, 40, 33, 64});
+  // The configuration still has the widths of the model that it was made for.
+  CHECK(model.config.hidden_widths != std::vector<Index>{24, 7, 40, 33, 64});
+  CHECK(vbp::config_of(model).hidden_widths == std::vector<Index>{24, 7, 40, 33, 64});
   CHECK_NOTHROW(model.validate());
+  CHECK(vbp::config_of(vbp::cast<double>(model)).hidden_widths == std::vector<Index>{24, 7, 40, 33, 64});
+  block.fc1.bias.conservativeResize(3);
+  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
 }

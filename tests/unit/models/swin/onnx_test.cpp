@@ -109,17 +109,17 @@ TEST_CASE("an ONNX graph chooses the pixels of Swin's windows and hides those of
   CHECK(of_window(3) == std::vector<float>{0, x, x, x, x, 0, x, x, x, x, 0, x, x, x, x, 0});
 }
 
-TEST_CASE("the ONNX file of a golden Swin Transformer holds timm's tensors and save_swin's metadata",
+TEST_CASE("the ONNX file of a golden Swin Transformer holds timm's tensors and save_checkpoint's metadata",
           "[onnx][swin]") {
   const vbp_test::TemporaryFolder folder;
   for (const std::string name : {"plain", "widths", "options"}) {
     INFO(name);
     const std::filesystem::path path = vbp_test::kSwinGolden / (name + ".safetensors");
-    const SwinCheckpoint checkpoint = vbp::load_swin(path);
+    const SwinCheckpoint checkpoint = vbp::load_checkpoint<vbp::SwinTransformer<float>>(path);
     const ::onnx::ModelProto proto = exported(checkpoint);
     vbp_test::check_well_formed(proto.graph());
     vbp_test::check_tensors_of_file(proto.graph(), path);
-    vbp::save_swin(folder / "saved", checkpoint);
+    vbp::save_checkpoint(folder / "saved", checkpoint);
     const vbp::io::Metadata saved = vbp::io::SafetensorsFile(folder / "saved").metadata();
     CHECK(vbp_test::metadata_of(proto) == std::map<std::string, std::string>(saved.begin(), saved.end()));
     CHECK(saved.contains("crop_pct"));
@@ -135,7 +135,6 @@ TEST_CASE("the ONNX graph of a pruned Swin Transformer has the widths that are l
     plan.blocks.push_back({.name = names[b], .width = model.config.hidden_widths[b], .kept = kept[b]});
   }
   vbp::shrink_blocks(plan, model.blocks);
-  model.update_widths();
   const ::onnx::ModelProto proto = vbp::onnx_graph(model).proto();
   vbp_test::check_parameters(proto.graph(), model);
   const auto dims = [&](const std::string& name) { return vbp_test::dims_of(proto.graph(), name); };
@@ -149,7 +148,8 @@ TEST_CASE("what cannot be an ONNX file of a Swin Transformer is refused, and not
           "[onnx][swin]") {
   const vbp_test::TemporaryFolder folder;
   vbp::io::AtomicFile file(folder / "model.onnx");
-  SwinCheckpoint checkpoint = vbp::load_swin(vbp_test::kSwinGolden / "plain.safetensors");
+  SwinCheckpoint checkpoint =
+      vbp::load_checkpoint<vbp::SwinTransformer<float>>(vbp_test::kSwinGolden / "plain.safetensors");
   CHECK_THROWS_WITH(vbp::export_onnx(file, checkpoint, {.most_bytes = 1000}),
                     Catch::Matchers::Contains("an ONNX file holds at most 1000"));
   checkpoint.preprocessing.std[1] = 0.0;

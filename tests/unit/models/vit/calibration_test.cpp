@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("calibration sees every token of every image after GELU", "[v
   const VisionTransformer<TestType> model = vbp_test::random_vit<TestType>(small(), 1);
   const Matrix<TestType> images = vbp_test::random_images<TestType>(small(), 11, 2);
   const vbp_test::PlainOutput expected = vbp_test::PlainVit(model)(images.template cast<double>());
-  VitInference<TestType> inference(model, {.threads = 2});
+  VitInference<TestType> inference(model, vbp::Context(2));
   Stats statistics = vbp::hidden_statistics(small());
   // In batches of 5, 5 and 1.
   for (Index row = 0; row < 11; row += 5) {
@@ -85,7 +85,7 @@ TEST_CASE("calibration gives the same bits for any number of threads", "[vit][ca
   const VisionTransformer<float> model = vbp_test::random_vit<float>(small(), 3);
   const Matrix<float> images = vbp_test::random_images<float>(small(), 30, 4);
   const auto run = [&](int threads) {
-    VitInference<float> inference(model, {.threads = threads});
+    VitInference<float> inference(model, vbp::Context(threads));
     Stats statistics = vbp::hidden_statistics(small());
     (void)vbp::observe_hidden<float>(inference, images.topRows(20), statistics);
     (void)vbp::observe_hidden<float>(inference, images.bottomRows(10), statistics);
@@ -98,7 +98,7 @@ TEST_CASE("calibration gives the same bits for any number of threads", "[vit][ca
 TEST_CASE("parts of a calibration merge to the whole", "[vit][calibration]") {
   const VisionTransformer<float> model = vbp_test::random_vit<float>(small(), 5);
   const Matrix<float> images = vbp_test::random_images<float>(small(), 12, 6);
-  VitInference<float> inference(model, {.threads = 1});
+  VitInference<float> inference(model, vbp::Context(1));
   Stats whole = vbp::hidden_statistics(small());
   (void)vbp::observe_hidden<float>(inference, images, whole);
   Stats first = vbp::hidden_statistics(small()), second = first;
@@ -113,7 +113,7 @@ TEST_CASE("parts of a calibration merge to the whole", "[vit][calibration]") {
 }
 
 TEST_CASE("statistics that do not fit the model are refused", "[vit][calibration]") {
-  VitInference<float> inference(vbp_test::random_vit<float>(small(), 7), {.threads = 1});
+  VitInference<float> inference(vbp_test::random_vit<float>(small(), 7), vbp::Context(1));
   const Matrix<float> images = vbp_test::random_images<float>(small(), 2, 8);
   Stats few = vbp::hidden_statistics(small());
   few.pop_back();
@@ -136,14 +136,14 @@ TEST_CASE("statistics that do not fit the model are refused", "[vit][calibration
 TEST_CASE("an activation that is not finite is refused by block and neuron, and nothing is added",
           "[vit][calibration]") {
   VisionTransformer<float> model = vbp_test::random_vit<float>(small(), 9);
-  VitInference<float> good(model, {.threads = 1});
+  VitInference<float> good(model, vbp::Context(1));
   const Matrix<float> images = vbp_test::random_images<float>(small(), 3, 10);
   Stats statistics = vbp::hidden_statistics(small());
   (void)vbp::observe_hidden<float>(good, images, statistics);
   const Stats before = statistics;
   // Finite weights whose products are not: neuron 5 of the second block is infinite for some tokens.
   model.blocks[1].fc1.weight.row(5).setConstant(std::numeric_limits<float>::max());
-  VitInference<float> bad(model, {.threads = 2});
+  VitInference<float> bad(model, vbp::Context(2));
   CHECK_THROWS_AS(vbp::observe_hidden<float>(bad, images, statistics), vbp::ValueError);
   CHECK_THROWS_WITH(vbp::observe_hidden<float>(bad, images, statistics),
                     Catch::StartsWith("blocks.1: feature 5 of sample "));

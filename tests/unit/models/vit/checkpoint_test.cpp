@@ -23,10 +23,13 @@
 
 namespace {
 
+VitCheckpoint load_vit(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::VisionTransformer<float>>(path, options);
+}
+
 namespace fs = std::filesystem;
 using nlohmann::json;
 using vbp::Index;
-using vbp::load_vit;
 using vbp::VitCheckpoint;
 using vbp_test::TemporaryFolder;
 using File = vbp_test::TensorFile;
@@ -431,7 +434,7 @@ TEST_CASE("nothing that matters is guessed", "[vit][checkpoint]") {
   // What is missing stops every use, not only the one that asks.
   CHECK_THROWS_AS(bare.model.validate(), vbp::ValueError);
   CHECK_THROWS_AS(vbp::io::validate(bare.preprocessing), vbp::ValueError);
-  CHECK_THROWS_AS(vbp::save_vit(folder / "out.safetensors", bare), vbp::ValueError);
+  CHECK_THROWS_AS(vbp::save_checkpoint(folder / "out.safetensors", bare), vbp::ValueError);
   CHECK_FALSE(fs::exists(folder / "out.safetensors"));
 
   CHECK_NOTHROW(load_vit(path, {{"num_heads", "3"}, {"layer_norm_eps", "1e-6"}}).require_network());
@@ -466,7 +469,7 @@ TEST_CASE("the first source that has a value gives it", "[vit][checkpoint]") {
              R"({"num_hidden_layers": 99, "hidden_act": "relu", "num_attention_heads": 5})");
   contains(load_error(path), "depth is \"99\" (config.json), but the number of blocks is 2");
   file.metadata = load_vit(plain()).metadata;
-  CHECK_NOTHROW(vbp::save_vit(folder / "whole.safetensors", load_vit(plain())));
+  CHECK_NOTHROW(vbp::save_checkpoint(folder / "whole.safetensors", load_vit(plain())));
   CHECK(load_vit(folder / "whole.safetensors").model.config.heads == 2);
 }
 
@@ -639,7 +642,12 @@ TEST_CASE("malformed files beside are refused under their name", "[vit][checkpoi
 
 TEST_CASE("every preprocessing of Hugging Face's has its equal", "[vit][checkpoint]") {
   using vbp::checkpoint_detail::preprocessor_settings;
-  const auto settings = [](const std::string& text) { return preprocessor_settings("p", json::parse(text)); };
+  const TemporaryFolder folder;
+  const auto settings = [&](const std::string& text) {
+    write_text(folder / "p.json", text);
+    return preprocessor_settings(folder / "p.json").value();
+  };
+  CHECK_FALSE(preprocessor_settings(folder / "missing.json"));
   // (x / 127.5 - 1) for bytes x, as mean and std of x / 255.
   auto texts =
       settings(R"({"rescale_factor": 0.00784313725490196, "image_mean": [1, 1, 1], "image_std": [1, 1, 1]})");
@@ -669,7 +677,7 @@ TEST_CASE("every preprocessing of Hugging Face's has its equal", "[vit][checkpoi
   for (int size = 200; size <= 600; ++size) {
     for (int crop = 196; crop <= size; crop += 7) {
       const json config{{"size", {{"shortest_edge", size}}}, {"crop_size", crop}};
-      const double part = json::parse(preprocessor_settings("p", config).at("crop_pct")).get<double>();
+      const double part = json::parse(settings(config.dump()).at("crop_pct")).get<double>();
       if (std::floor(crop / part) != size) FAIL(size << " " << crop);
     }
   }
@@ -828,7 +836,7 @@ TEST_CASE("what is written is read back the same", "[vit][checkpoint]") {
     VitCheckpoint checkpoint = load_vit(path);
     REQUIRE(checkpoint.unresolved.empty());
     checkpoint.metadata["a key of others"] = "kept \"as it is\"";
-    vbp::save_vit(folder / "out.safetensors", checkpoint);
+    vbp::save_checkpoint(folder / "out.safetensors", checkpoint);
     const VitCheckpoint again = load_vit(folder / "out.safetensors");
     check_same_parameters(checkpoint.model, again.model);
     CHECK(vbp::fingerprint(again.model) == vbp::fingerprint(checkpoint.model));
@@ -843,7 +851,7 @@ TEST_CASE("what is written is read back the same", "[vit][checkpoint]") {
       const bool part = again.values[i].origin == "shapes";
       CHECK((part || again.values[i].origin == "metadata"));
     }
-    vbp::save_vit(folder / "again.safetensors", again);
+    vbp::save_checkpoint(folder / "again.safetensors", again);
     CHECK(File(folder / "again.safetensors").metadata == File(folder / "out.safetensors").metadata);
   }
 }
@@ -853,7 +861,7 @@ TEST_CASE("written files have timm's names, shapes and all values", "[vit][check
   for (const char* name : {"registers", "distilled", "one_channel", "average_pool"}) {
     INFO(name);
     const fs::path path = kGolden / "vit" / (std::string(name) + ".safetensors");
-    vbp::save_vit(folder / "out.safetensors", load_vit(path));
+    vbp::save_checkpoint(folder / "out.safetensors", load_vit(path));
     const File expected(path);
     const File actual(folder / "out.safetensors");
     REQUIRE(actual.tensors.size() == expected.tensors.size());
@@ -880,10 +888,8 @@ TEST_CASE("a pruned model is written with its own widths", "[vit][checkpoint]") 
   const vbp::Matrix<float> fc1 = block.fc1.weight.topRows(5);
   const vbp::Matrix<float> fc2 = block.fc2.weight.leftCols(5);
   block.set_weights(fc1, block.fc1.bias.head(5), fc2, block.fc2.bias);
-  CHECK_THROWS_AS(vbp::save_vit(folder / "pruned.safetensors", checkpoint), vbp::ShapeError);
-  CHECK_FALSE(fs::exists(folder / "pruned.safetensors"));
-  checkpoint.model.update_widths();
-  vbp::save_vit(folder / "pruned.safetensors", checkpoint);
+  CHECK(vbp::config_of(checkpoint.model).hidden_widths == std::vector<Index>{48, 5});
+  vbp::save_checkpoint(folder / "pruned.safetensors", checkpoint);
   const VitCheckpoint pruned = load_vit(folder / "pruned.safetensors");
   CHECK(value_of(pruned, "hidden_widths") == Pair("[48,5]", "metadata"));
   CHECK(pruned.model.config.hidden_widths == std::vector<Index>{48, 5});
@@ -898,7 +904,7 @@ TEST_CASE("a checkpoint that contradicts itself is not written", "[vit][checkpoi
   const auto refused = [&](auto&& change) {
     VitCheckpoint checkpoint = load_vit(plain());
     change(checkpoint);
-    CHECK_THROWS_AS(vbp::save_vit(path, checkpoint), vbp::Error);
+    CHECK_THROWS_AS(vbp::save_checkpoint(path, checkpoint), vbp::Error);
     std::ifstream stream(path);
     std::string text;
     std::getline(stream, text);
@@ -912,7 +918,8 @@ TEST_CASE("a checkpoint that contradicts itself is not written", "[vit][checkpoi
   refused([](VitCheckpoint& c) { c.model.head.bias[0] = std::numeric_limits<float>::infinity(); });
   refused([](VitCheckpoint& c) { c.model.positions.conservativeResize(16, 24); });
   refused([](VitCheckpoint& c) { c.metadata["broken"] = "\xff"; });
-  CHECK_THROWS_AS(vbp::save_vit(folder / "absent" / "out.safetensors", load_vit(plain())), vbp::FileError);
+  CHECK_THROWS_AS(vbp::save_checkpoint(folder / "absent" / "out.safetensors", load_vit(plain())),
+                  vbp::FileError);
 }
 
 TEST_CASE("the real ViT-S is read whole", "[vit][checkpoint]") {

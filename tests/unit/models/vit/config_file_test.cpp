@@ -1,5 +1,3 @@
-#include "vbp/models/vit/config_file.hpp"
-
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -8,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/folder.hpp"
 #include "vbp/core/error.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
 
 namespace {
 
@@ -21,7 +20,7 @@ struct ConfigFile {
 
   explicit ConfigFile(const std::string& text) { std::ofstream(path) << text; }
   vbp::VitCheckpoint load(const std::map<std::string, std::string>& options = {}) const {
-    return vbp::load_vit_config(path, options);
+    return vbp::load_config<vbp::VisionTransformer<float>>(path, options);
   }
 };
 
@@ -88,6 +87,6 @@ TEST_CASE("configuration files that make no network are refused with the key") {
   refused(R"({"dim": 8, "num_heads": 2, "depth": 1, "std": [0]})", "std");
   refused(R"({"dim": 8, "num_heads": 2, "depth": 1, "mean": [0.5, 0.5]})", "mean");
   refused(R"({"dim": 8, "num_heads": 2, "depth": 1, "class_names": ["a"], "num_classes": 2})", "class_names");
-  CHECK_THROWS_AS(vbp::load_vit_config("/nowhere/net.json"), vbp::FileError);
+  CHECK_THROWS_AS(vbp::load_config<vbp::VisionTransformer<float>>("/nowhere/net.json"), vbp::FileError);
   CHECK_THROWS_WITH(ConfigFile("{}").load({{"bogus", "1"}}), Contains("bogus"));
 }

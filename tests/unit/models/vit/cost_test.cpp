@@ -37,7 +37,7 @@ double giga(std::int64_t count) {
 
 /// Parameters counted one by one, off the model instead of the configuration.
 std::int64_t count_parameters(const VitConfig& config) {
-  const auto model = vbp::make_vit<float>(config);
+  const auto model = vbp::make_model<vbp::VisionTransformer<float>>(config);
   std::int64_t count = 0;
   vbp::for_each_parameter(
       model, [&](const std::string&, const auto& parameter, Index, Index) { count += parameter.size(); });
@@ -47,24 +47,24 @@ std::int64_t count_parameters(const VitConfig& config) {
 }  // namespace
 
 TEST_CASE("the cost of DeiT is the published one", "[vit][cost]") {
-  CHECK(vbp::vit_cost(deit(192)).macs() == 1'253'683'200);
-  CHECK(vbp::vit_cost(deit(384)).macs() == 4'598'882'304);
-  CHECK(vbp::vit_cost(deit(768)).macs() == 17'563'828'224);
-  CHECK(vbp::vit_cost(deit(192)).parameters() == 5'717'416);
-  CHECK(vbp::vit_cost(deit(384)).parameters() == 22'050'664);
-  CHECK(vbp::vit_cost(deit(768)).parameters() == 86'567'656);
-  CHECK(giga(vbp::vit_cost(deit(192)).macs_fvcore()) == Approx(1.26).margin(0.005));
-  CHECK(giga(vbp::vit_cost(deit(384)).macs_fvcore()) == Approx(4.61).margin(0.005));
-  CHECK(giga(vbp::vit_cost(deit(768)).macs_fvcore()) == Approx(17.58).margin(0.005));
+  CHECK(vbp::cost_of(deit(192)).macs() == 1'253'683'200);
+  CHECK(vbp::cost_of(deit(384)).macs() == 4'598'882'304);
+  CHECK(vbp::cost_of(deit(768)).macs() == 17'563'828'224);
+  CHECK(vbp::cost_of(deit(192)).parameters() == 5'717'416);
+  CHECK(vbp::cost_of(deit(384)).parameters() == 22'050'664);
+  CHECK(vbp::cost_of(deit(768)).parameters() == 86'567'656);
+  CHECK(giga(vbp::cost_of(deit(192)).macs_fvcore()) == Approx(1.26).margin(0.005));
+  CHECK(giga(vbp::cost_of(deit(384)).macs_fvcore()) == Approx(4.61).margin(0.005));
+  CHECK(giga(vbp::cost_of(deit(768)).macs_fvcore()) == Approx(17.58).margin(0.005));
 }
 
 TEST_CASE("the cost of pruned DeiT is the published one", "[vit][cost]") {
-  const vbp::Cost base = vbp::vit_cost(pruned(deit(768), 0.55));
+  const vbp::Cost base = vbp::cost_of(pruned(deit(768), 0.55));
   CHECK(static_cast<double>(base.parameters()) / 1e6 == Approx(55.40).margin(0.005));
   CHECK(giga(base.macs_fvcore()) == Approx(11.44).margin(0.01));
-  CHECK(static_cast<double>(vbp::vit_cost(pruned(deit(192), 0.45)).parameters()) / 1e6 ==
+  CHECK(static_cast<double>(vbp::cost_of(pruned(deit(192), 0.45)).parameters()) / 1e6 ==
         Approx(4.12).margin(0.005));
-  CHECK(giga(vbp::vit_cost(pruned(deit(192), 0.5)).macs_fvcore()) == Approx(0.91).margin(0.005));
+  CHECK(giga(vbp::cost_of(pruned(deit(192), 0.5)).macs_fvcore()) == Approx(0.91).margin(0.005));
 }
 
 TEST_CASE("the cost of every layer is what timm and fvcore count", "[vit][cost]") {
@@ -77,7 +77,7 @@ TEST_CASE("the cost of every layer is what timm and fvcore count", "[vit][cost]"
     VitConfig config = deit(expected["dim"].get<Index>());
     config.distillation_token = expected["distilled"].get<bool>();
     REQUIRE(config.prefix_tokens() == expected["prefix_tokens"].get<Index>());
-    const vbp::Cost cost = vbp::vit_cost(config);
+    const vbp::Cost cost = vbp::cost_of(config);
     CHECK(cost.parameters() == expected["parameters"].get<std::int64_t>());
     CHECK(cost.macs() == expected["macs"].get<std::int64_t>());
     CHECK(cost.macs_fvcore() == expected["macs_fvcore"].get<std::int64_t>());
@@ -103,7 +103,7 @@ TEST_CASE("the cost knows every parameter of every kind of model", "[vit][cost]"
   const VitConfig plain{
       .architecture = "", .image_size = 12, .patch_size = 4, .dim = 8, .heads = 2, .hidden_widths = {5, 9}};
   const auto agrees = [](VitConfig config) {
-    return vbp::vit_cost(config).parameters() == count_parameters(config);
+    return vbp::cost_of(config).parameters() == count_parameters(config);
   };
   CHECK(agrees(plain));
   VitConfig config = plain;
@@ -133,5 +133,5 @@ TEST_CASE("a model whose heads nothing tells has a cost", "[vit][cost]") {
   VitConfig config = deit(192);
   config.heads = 0;
   config.epsilon = 0.0;
-  CHECK(vbp::vit_cost(config).macs() == 1'253'683'200);
+  CHECK(vbp::cost_of(config).macs() == 1'253'683'200);
 }

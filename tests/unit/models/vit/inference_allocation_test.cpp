@@ -81,13 +81,13 @@ TEST_CASE("a forward pass allocates nothing once a batch of its size was seen", 
     const vbp::Matrix<float> one_image = images.topRows(1);
     vbp::Matrix<float> logits(4, 5);
     for (const int threads : {1, 3}) {
-      vbp::VitInference<float> inference(model, {.threads = threads});
-      CHECK(allocations_of([&] { inference.run(images, logits.data()); }) > 0);
-      CHECK(allocations_of([&] { inference.run(images, logits.data()); }) == 0);
-      CHECK(allocations_of([&] { inference.run(one_image, logits.data()); }) == 0);
+      vbp::VitInference<float> inference(model, vbp::Context(threads));
+      CHECK(allocations_of([&] { inference.run(images, logits); }) > 0);
+      CHECK(allocations_of([&] { inference.run(images, logits); }) == 0);
+      CHECK(allocations_of([&] { inference.run(one_image, logits.topRows(1)); }) == 0);
       vbp::Index seen = 0;
       const auto observer = [&](vbp::Index, const vbp::MatrixView<float>& hidden) { seen += hidden.size(); };
-      CHECK(allocations_of([&] { inference.run(images, logits.data(), observer); }) == 0);
+      CHECK(allocations_of([&] { inference.run(images, logits, observer); }) == 0);
       CHECK(seen > 0);
     }
   }

@@ -151,7 +151,7 @@ void check_golden(const VisionTransformer<float>& model, const fs::path& path,
   const vbp::io::SafetensorsFile file(path);
   const Index count = file.tensor("inputs").shape.at(0);
   const Matrix<T> images = read_rows(file, "inputs", count).cast<T>();
-  VitInference<T> inference(vbp::cast<T>(model), {.threads = 1});
+  VitInference<T> inference(vbp::cast<T>(model), vbp::Context(1));
   const auto [logits, hidden] = observed(inference, images);
   CHECK(relative_difference(logits, read_rows(file, "logits", count)) <= tolerance);
   if (!file.contains("hidden.0")) return;
@@ -173,8 +173,9 @@ TEST_CASE("tiny models give PyTorch's logits and hidden activations", "[vit][inf
     if (end == std::string::npos) continue;
     const std::string stem = name.substr(0, end);
     const std::size_t size = stem.find(".size");
-    VisionTransformer<float> model =
-        vbp::load_vit(kInferenceGolden / "vit" / (stem.substr(0, size) + ".safetensors")).model;
+    VisionTransformer<float> model = vbp::load_checkpoint<vbp::VisionTransformer<float>>(
+                                         kInferenceGolden / "vit" / (stem.substr(0, size) + ".safetensors"))
+                                         .model;
     const bool resized = size != std::string::npos;
     if (resized) model = vbp::with_image_size(std::move(model), std::stol(stem.substr(size + 5)));
     check_golden<float>(model, entry.path());
@@ -190,7 +191,8 @@ TEST_CASE("checkpoints of the hub give the logits of their own libraries", "[vit
   int checked = 0;
   for (const char* library : {"hf", "timm"}) {
     for (const auto& entry : fs::directory_iterator(kInferenceGolden / library)) {
-      const VisionTransformer<float> model = vbp::load_vit(entry.path() / "model.safetensors").model;
+      const VisionTransformer<float> model =
+          vbp::load_checkpoint<vbp::VisionTransformer<float>>(entry.path() / "model.safetensors").model;
       check_golden<float>(model, entry.path() / "expected.safetensors");
       // Here the class token and its position are added in single precision, when they are loaded.
       const bool rounded = entry.path().filename() == "dinov2_registers";
@@ -209,7 +211,7 @@ TEMPLATE_TEST_CASE("every kind of model follows its definition", "[vit][inferenc
     const VisionTransformer<TestType> model = random_vit<TestType>(variant.config, ++seed);
     const Matrix<TestType> images = random_images<TestType>(variant.config, 3, 100 + seed);
     const vbp_test::PlainOutput expected = vbp_test::PlainVit(model)(images.template cast<double>());
-    VitInference<TestType> inference(model, {.threads = 2});
+    VitInference<TestType> inference(model, vbp::Context(2));
     const auto [logits, hidden] = observed(inference, images);
     CHECK(relative_difference(logits, expected.logits) <= kTolerance<TestType>);
     REQUIRE(hidden.size() == expected.hidden.size());
@@ -226,7 +228,7 @@ TEMPLATE_TEST_CASE("an image's logits are the same bits in any batch", "[vit][in
     INFO(variant.name);
     const VisionTransformer<TestType> model = random_vit<TestType>(variant.config, 3);
     const Matrix<TestType> images = random_images<TestType>(variant.config, 7, 4);
-    VitInference<TestType> inference(model, {.threads = 1});
+    VitInference<TestType> inference(model, vbp::Context(1));
     const auto [logits, hidden] = observed(inference, images);
     for (const auto& [first, count] : {std::pair<Index, Index>{0, 1}, {6, 1}, {2, 3}, {0, 7}}) {
       const auto [some, some_hidden] = observed(inference, Matrix<TestType>(images.middleRows(first, count)));
@@ -245,9 +247,9 @@ TEMPLATE_TEST_CASE("the logits are the same bits for any number of threads", "[v
     INFO(variant.name);
     const VisionTransformer<TestType> model = random_vit<TestType>(variant.config, 5);
     const Matrix<TestType> images = random_images<TestType>(variant.config, 3, 6);
-    const Matrix<TestType> expected = VitInference<TestType>(model, {.threads = 1})(images);
+    const Matrix<TestType> expected = VitInference<TestType>(model, vbp::Context(1))(images);
     for (const int threads : {2, 3, 8}) {
-      VitInference<TestType> inference(model, {.threads = threads});
+      VitInference<TestType> inference(model, vbp::Context(threads));
       CHECK(inference.pool().size() == threads);
       CHECK(inference(images) == expected);
     }
@@ -262,12 +264,12 @@ TEST_CASE("a larger model, more rows than one task, gives the same bits for any 
   config.hidden_widths = {400, 77};
   const VisionTransformer<float> model = random_vit<float>(config, 7);
   const Matrix<float> images = random_images<float>(config, 3, 8);
-  VitInference<float> one(model, {.threads = 1});
+  VitInference<float> one(model, vbp::Context(1));
   const Matrix<float> expected = one(images);
   const vbp_test::PlainOutput plain = vbp_test::PlainVit(model)(images.cast<double>());
   CHECK(relative_difference(expected, plain.logits) <= kTolerance<float>);
   for (const int threads : {2, 5}) {
-    VitInference<float> inference(model, {.threads = threads});
+    VitInference<float> inference(model, vbp::Context(threads));
     CHECK(inference(images) == expected);
     for (Index i = 0; i < 3; ++i) {
       CHECK(inference(images.row(i)) == Matrix<float>(expected.row(i)));
@@ -279,7 +281,7 @@ TEST_CASE("a larger model, more rows than one task, gives the same bits for any 
 TEST_CASE("an observer changes nothing", "[vit][inference]") {
   const VisionTransformer<float> model = random_vit<float>(small_network(), 9);
   const Matrix<float> images = random_images<float>(small_network(), 4, 10);
-  VitInference<float> inference(model, {.threads = 1});
+  VitInference<float> inference(model, vbp::Context(1));
   const Matrix<float> expected = inference(images);
   CHECK(observed(inference, images).first == expected);
   int calls = 0;
@@ -295,7 +297,7 @@ TEST_CASE("an observer changes nothing", "[vit][inference]") {
 TEST_CASE("what an observer throws comes through, and the next pass is right again", "[vit][inference]") {
   const VisionTransformer<float> model = random_vit<float>(small_network(), 9);
   const Matrix<float> images = random_images<float>(small_network(), 2, 10);
-  VitInference<float> inference(model, {.threads = 2});
+  VitInference<float> inference(model, vbp::Context(2));
   const Matrix<float> expected = inference(images);
   CHECK_THROWS_WITH(
       inference(images, [](Index, const MatrixView<float>&) { throw vbp::ValueError("stop here"); }),
@@ -312,14 +314,65 @@ TEST_CASE("images may be any block of rows, and results go where the caller says
   wide.block(1, 4, 3, images.cols()) = images;
   CHECK(inference(wide.block(1, 4, 3, images.cols())) == expected);
   Matrix<float> logits = Matrix<float>::Constant(5, 5, 7.0F);
-  inference.run(images, logits.data() + 5);
+  inference.run(images, logits.middleRows(1, 3));
   CHECK(Matrix<float>(logits.middleRows(1, 3)) == expected);
   CHECK((logits.row(0).array() == 7.0F).all());
   CHECK((logits.row(4).array() == 7.0F).all());
 }
 
+TEST_CASE("logits go into any rows of a matrix, and only into those that fit", "[vit][inference]") {
+  for (const bool distilled : {false, true}) {
+    VitConfig config = small_network();
+    config.distillation_token = distilled;
+    const Matrix<float> images = random_images<float>(config, 3, 12);
+    VitInference<float> inference(random_vit<float>(config, 11), vbp::Context(2));
+    const Matrix<float> expected = inference(images);
+    // Rows that lie further apart than their length.
+    Matrix<float> wide = Matrix<float>::Constant(4, 9, 7.0F);
+    inference.run(images, wide.block(1, 2, 3, 5));
+    CHECK(Matrix<float>(wide.block(1, 2, 3, 5)) == expected);
+    wide.block(1, 2, 3, 5).setConstant(7.0F);
+    CHECK((wide.array() == 7.0F).all());
+    CHECK_THROWS_AS(inference.run(images, wide.block(0, 0, 2, 5)), vbp::ShapeError);
+    CHECK_THROWS_WITH(inference.run(images, wide.block(0, 0, 3, 6)),
+                      "logits of [3, 6] for 3 images and 5 outputs");
+  }
+  // Without a head the features are written.
+  VitConfig config = small_network();
+  config.classes = 0;
+  const Matrix<float> images = random_images<float>(config, 2, 12);
+  VitInference<float> inference(random_vit<float>(config, 11));
+  const Matrix<float> expected = inference(images);
+  Matrix<float> wide = Matrix<float>::Zero(2, expected.cols() + 1);
+  inference.run(images, wide.leftCols(expected.cols()));
+  CHECK(Matrix<float>(wide.leftCols(expected.cols())) == expected);
+}
+
+TEST_CASE("an inference can be moved, with its memory and its Context", "[vit][inference]") {
+  const Matrix<float> images = random_images<float>(small_network(), 3, 12);
+  VitInference<float> first(random_vit<float>(small_network(), 11), vbp::Context(3));
+  const Matrix<float> expected = first(images);
+  VitInference<float> second(std::move(first));
+  CHECK(second(images) == expected);
+  CHECK(second.context().threads() == 3);
+  VitInference<float> third(random_vit<float>(small_network(), 12), vbp::Context(1));
+  CHECK(third(images) != expected);
+  third = std::move(second);
+  CHECK(third(images) == expected);
+  std::vector<VitInference<float>> several;
+  several.push_back(std::move(third));
+  several.emplace_back(random_vit<float>(small_network(), 12));
+  CHECK(several.front()(images) == expected);
+  // One Context may serve several objects.
+  const vbp::Context context(2);
+  VitInference<float> one(random_vit<float>(small_network(), 11), context);
+  VitInference<float> other(random_vit<float>(small_network(), 11), context);
+  CHECK(&one.pool() == &other.pool());
+  CHECK(one(images) == other(images));
+}
+
 TEST_CASE("no images give no logits, wrong ones are refused", "[vit][inference]") {
-  VitInference<float> inference(random_vit<float>(small_network(), 13), {.threads = 1});
+  VitInference<float> inference(random_vit<float>(small_network(), 13), vbp::Context(1));
   const Matrix<float> none = inference(Matrix<float>(0, 432));
   CHECK(none.rows() == 0);
   CHECK(none.cols() == 5);
@@ -344,7 +397,7 @@ TEST_CASE("a model that contradicts itself is not run", "[vit][inference]") {
 TEST_CASE("an inference keeps no reference to its model", "[vit][inference]") {
   auto model = std::make_optional(random_vit<float>(small_network(), 15));
   const Matrix<float> images = random_images<float>(small_network(), 2, 16);
-  VitInference<float> inference(*model, {.threads = 1});
+  VitInference<float> inference(*model, vbp::Context(1));
   const Matrix<float> expected = inference(images);
   vbp::for_each_parameter(*model,
                           [](const std::string&, auto& parameter, Index, Index) { parameter.setZero(); });
@@ -356,7 +409,7 @@ TEST_CASE("an inference keeps no reference to its model", "[vit][inference]") {
 TEST_CASE("an inference says what memory it takes", "[vit][inference]") {
   const VitConfig config = small_network();
   const VisionTransformer<float> model = random_vit<float>(config, 17);
-  VitInference<float> inference(model, {.threads = 1});
+  VitInference<float> inference(model, vbp::Context(1));
   Index weights = 0;
   vbp::for_each_parameter(model, [&](const std::string& name, const auto& parameter, Index, Index cols) {
     if (name.ends_with("weight") && cols > 1) weights += parameter.size() * 4;
@@ -376,7 +429,9 @@ TEST_CASE("an inference says what memory it takes", "[vit][inference]") {
 
 TEST_CASE("the real ViT-S has PyTorch's logits, dense and pruned", "[vit][inference][shared]") {
   VBP_REQUIRE_SHARED(shared);
-  VisionTransformer<float> model = vbp::load_vit(shared / "models" / "vit_small_cifar10.safetensors").model;
+  VisionTransformer<float> model =
+      vbp::load_checkpoint<vbp::VisionTransformer<float>>(shared / "models" / "vit_small_cifar10.safetensors")
+          .model;
   const vbp::io::SafetensorsFile reference(shared / "reference" / "vit_small_cifar10.safetensors");
   const Index count = 10;
   const Matrix<float> images = read_rows(reference, "inputs", count).cast<float>();
@@ -399,7 +454,6 @@ TEST_CASE("the real ViT-S has PyTorch's logits, dense and pruned", "[vit][infere
         reference.read_vector<double>("variance." + block) * static_cast<double>(samples - 1)));
   }
   const vbp::PruningPlan plan = vbp::prune(model.blocks, statistics, {.rate = 0.5});
-  model.update_widths();
   CHECK(plan.removed() == 9216);
   for (std::size_t b = 0; b < 12; ++b) {
     std::vector<std::uint8_t> kept(1536, 0);

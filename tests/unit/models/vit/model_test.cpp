@@ -37,7 +37,7 @@ VitConfig small_parameters() {
 
 std::map<std::string, Shape> parameters_of(const VitConfig& config) {
   std::map<std::string, Shape> result;
-  const VisionTransformer<float> model = vbp::make_vit<float>(config);
+  const VisionTransformer<float> model = vbp::make_model<vbp::VisionTransformer<float>>(config);
   vbp::for_each_parameter(model, [&](const std::string& name, const auto& parameter, Index rows, Index cols) {
     CHECK(result.emplace(name, Shape{rows, cols}).second);
     CHECK(parameter.rows() == rows);
@@ -130,7 +130,7 @@ TEST_CASE("every option has its parameters", "[vit][model]") {
 }
 
 TEST_CASE("a new model is zero and valid, an impossible one is not made", "[vit][model]") {
-  const VisionTransformer<double> model = vbp::make_vit<double>(small_parameters());
+  const VisionTransformer<double> model = vbp::make_model<vbp::VisionTransformer<double>>(small_parameters());
   CHECK_NOTHROW(model.validate());
   vbp::for_each_parameter(model, [](const std::string& name, const auto& parameter, Index, Index) {
     INFO(name);
@@ -140,7 +140,7 @@ TEST_CASE("a new model is zero and valid, an impossible one is not made", "[vit]
   CHECK(model.blocks.size() == 2);
   VitConfig config = small_parameters();
   config.heads = 4;
-  CHECK_THROWS_AS(vbp::make_vit<float>(config), vbp::ValueError);
+  CHECK_THROWS_AS(vbp::make_model<vbp::VisionTransformer<float>>(config), vbp::ValueError);
 }
 
 TEST_CASE("a parameter of the wrong shape or value is refused by name", "[vit][model]") {
@@ -226,10 +226,13 @@ TEST_CASE("a block shows its MLP and takes a narrower one", "[vit][model]") {
   CHECK(block.fc2.weight == Matrix<float>(before.fc2.weight.leftCols(4)));
   CHECK(block.fc2.bias == before.fc2.bias);
   CHECK(block.qkv.weight == before.qkv.weight);
-  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
-  model.update_widths();
-  CHECK(model.config.hidden_widths == std::vector<Index>{4, 5});
+  // The configuration still has the widths of the model that it was made for.
+  CHECK(model.config.hidden_widths != std::vector<Index>{4, 5});
+  CHECK(vbp::config_of(model).hidden_widths == std::vector<Index>{4, 5});
   CHECK_NOTHROW(model.validate());
+  CHECK(vbp::config_of(vbp::cast<double>(model)).hidden_widths == std::vector<Index>{4, 5});
+  block.fc1.bias.conservativeResize(3);
+  CHECK_THROWS_AS(model.validate(), vbp::ShapeError);
 }
 
 TEST_CASE("blocks are named as in checkpoints", "[vit][model]") {

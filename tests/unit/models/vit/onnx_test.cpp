@@ -61,19 +61,19 @@ TEST_CASE("every kind of Vision Transformer is an ONNX graph with its parameters
   }
 }
 
-TEST_CASE("the ONNX file of a golden Vision Transformer holds timm's tensors and save_vit's metadata",
+TEST_CASE("the ONNX file of a golden Vision Transformer holds timm's tensors and save_checkpoint's metadata",
           "[onnx][vit]") {
   const TemporaryFolder folder;
   for (const char* name : {"plain", "distilled", "registers", "registers_embedded", "layer_scale",
                            "average_pool", "no_class_token", "no_qkv_bias", "widths", "one_channel"}) {
     INFO(name);
     const fs::path path = kGolden / (std::string(name) + ".safetensors");
-    const VitCheckpoint checkpoint = vbp::load_vit(path);
+    const VitCheckpoint checkpoint = vbp::load_checkpoint<vbp::VisionTransformer<float>>(path);
     const ::onnx::ModelProto proto = exported(checkpoint);
     vbp_test::check_well_formed(proto.graph());
     vbp_test::check_tensors_of_file(proto.graph(), path);
     CHECK(proto.graph().name() == "vit_golden");
-    vbp::save_vit(folder / "saved", checkpoint);
+    vbp::save_checkpoint(folder / "saved", checkpoint);
     const vbp::io::Metadata saved = vbp::io::SafetensorsFile(folder / "saved").metadata();
     CHECK(vbp_test::metadata_of(proto) == std::map<std::string, std::string>(saved.begin(), saved.end()));
     CHECK(saved.at("crop_pct") == "0.9");
@@ -81,12 +81,12 @@ TEST_CASE("the ONNX file of a golden Vision Transformer holds timm's tensors and
 }
 
 TEST_CASE("the ONNX graph of a pruned Vision Transformer has the widths that are left", "[onnx][vit]") {
-  VitCheckpoint checkpoint = vbp::load_vit(kGolden / "plain.safetensors");
+  VitCheckpoint checkpoint =
+      vbp::load_checkpoint<vbp::VisionTransformer<float>>(kGolden / "plain.safetensors");
   vbp::PruningPlan plan;
   plan.blocks = {{.name = "blocks.0", .width = 48, .kept = {0, 3, 5, 7, 46}},
                  {.name = "blocks.1", .width = 48, .kept = {1, 2, 47}}};
   vbp::shrink_blocks(plan, checkpoint.model.blocks);
-  checkpoint.model.update_widths();
   const ::onnx::ModelProto proto = exported(checkpoint);
   vbp_test::check_parameters(proto.graph(), checkpoint.model);
   const auto dims = [&](const char* name) { return vbp_test::dims_of(proto.graph(), name); };
@@ -102,7 +102,8 @@ TEST_CASE("what cannot be an ONNX file of a Vision Transformer is refused, and n
           "[onnx][vit]") {
   const TemporaryFolder folder;
   vbp::io::AtomicFile file(folder / "model.onnx");
-  VitCheckpoint checkpoint = vbp::load_vit(kGolden / "plain.safetensors");
+  VitCheckpoint checkpoint =
+      vbp::load_checkpoint<vbp::VisionTransformer<float>>(kGolden / "plain.safetensors");
   const auto refuse = [&](auto&& change, const std::string& reason) {
     VitCheckpoint changed = checkpoint;
     change(changed);

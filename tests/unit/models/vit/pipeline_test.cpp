@@ -79,7 +79,8 @@ double top1(const Matrix<float>& logits, const Images& images) {
 // Image files in, pruned models out, each step compared with PyTorch's on the same files.
 TEST_CASE("the whole pipeline on a real ViT-S and photographs", "[vit][images][shared]") {
   VBP_REQUIRE_SHARED(shared);
-  const vbp::VitCheckpoint checkpoint = vbp::load_vit(shared / "models" / "vit_small_cifar10.safetensors");
+  const vbp::VitCheckpoint checkpoint = vbp::load_checkpoint<vbp::VisionTransformer<float>>(
+      shared / "models" / "vit_small_cifar10.safetensors");
   const vbp::io::SafetensorsFile reference(shared / "reference" / "vit_small_cifar10.safetensors");
   std::ifstream stream(shared / "reference" / "vit_small_cifar10.json");
   const nlohmann::json facts = nlohmann::json::parse(stream);
@@ -123,14 +124,13 @@ TEST_CASE("the whole pipeline on a real ViT-S and photographs", "[vit][images][s
     INFO("rate " << rate);
     VisionTransformer<float> model = checkpoint.model;
     vbp::prune(model.blocks, statistics, {.rate = rate});
-    model.update_widths();
     const auto widths = expected.at("widths").get<std::vector<Index>>();
     REQUIRE(widths.size() == model.config.hidden_widths.size());
     for (std::size_t b = 0; b < widths.size(); ++b) {
       CHECK(static_cast<double>(std::abs(model.config.hidden_widths[b] - widths[b])) <=
             0.01 * static_cast<double>(widths[b]));
     }
-    CHECK(vbp::vit_cost(model.config).parameters() == expected.at("params").get<std::int64_t>());
+    CHECK(vbp::cost_of(model.config).parameters() == expected.at("params").get<std::int64_t>());
     const Matrix<float> logits = logits_of(model, images);
     CHECK(std::abs(top1(logits, images) - expected.at("top1").get<double>()) <= 0.007);
     if (rate > 0.0) continue;

@@ -58,7 +58,9 @@ TEST_CASE("a model for another image size has timm's positions", "[vit][position
     const std::size_t at = name.find(".size");
     if (at == std::string::npos) continue;
     INFO(name);
-    const auto model = vbp::load_vit(kGolden / (name.substr(0, at) + ".safetensors")).model;
+    const auto model =
+        vbp::load_checkpoint<vbp::VisionTransformer<float>>(kGolden / (name.substr(0, at) + ".safetensors"))
+            .model;
     const Index size = std::stol(name.substr(at + 5));
     const auto resized = vbp::with_image_size(model, size);
     CHECK(resized.config.image_size == size);
@@ -99,13 +101,13 @@ TEST_CASE("sizes that cannot be are refused", "[vit][positions]") {
   CHECK_THROWS_AS(vbp::resample_positions(positions, -1, {6, 3}, {2, 2}), vbp::ShapeError);
   CHECK_THROWS_AS(vbp::resample_positions(positions, 1, {4, 4}, {2, 0}), vbp::ValueError);
   CHECK_THROWS_AS(vbp::resample_positions(positions, 17, {0, 4}, {2, 2}), vbp::ValueError);
-  const auto model = vbp::make_vit<float>({.architecture = "",
-                                           .image_size = 16,
-                                           .patch_size = 4,
-                                           .dim = 2,
-                                           .heads = 1,
-                                           .hidden_widths = {3},
-                                           .classes = 2});
+  const auto model = vbp::make_model<vbp::VisionTransformer<float>>({.architecture = "",
+                                                                     .image_size = 16,
+                                                                     .patch_size = 4,
+                                                                     .dim = 2,
+                                                                     .heads = 1,
+                                                                     .hidden_widths = {3},
+                                                                     .classes = 2});
   CHECK_THROWS_AS(vbp::with_image_size(model, 18), vbp::ValueError);
   CHECK_THROWS_AS(vbp::with_image_size(model, 0), vbp::ValueError);
   CHECK_THROWS_AS(vbp::with_image_size(model, -4), vbp::ValueError);
