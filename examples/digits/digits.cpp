@@ -56,7 +56,7 @@ Model untrained(std::uint64_t seed) {
   config.heads = 4;
   config.hidden_widths = {256, 256, 256, 256};
   config.classes = 10;
-  Model model = vbp::initialise_vit<float>(config, seed);
+  Model model = vbp::initialise_model<Model>(config, seed);
   // In a digit the place says as much as the stroke: positions begin with a deviation of 1, as the embedded
   // patches do, not of 0.02. Training then needs a third of the epochs.
   model.positions *= 50.0F;
@@ -167,7 +167,7 @@ Row prune(const Model& dense, const vbp::CalibrationResult& calibration, int rat
   const vbp::VariancePruner pruner(options);
   const vbp::PruningPlan plan = pruner.plan(names, statistics);
   pruner.apply(plan, statistics, row.pruned.blocks);
-  row.cost = vbp::vit_cost(vbp::config_of(row.pruned));
+  row.cost = vbp::cost_of(vbp::config_of(row.pruned));
   row.top1[kVbp] = row.top1[kDefault] = row.top1[kTuned] = top1(row.pruned, digits.test, context);
   if (rate == 0) return row;
   const Model by_default = prune_by_default(dense, calibration, {.rate = options.rate}, context);

@@ -13,11 +13,18 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/io/safetensors.hpp"
-#include "vbp/models/convnext/family.hpp"
+#include "vbp/models/checkpoint.hpp"
+#include "vbp/models/convnext/checkpoint.hpp"
+#include "vbp/models/convnext/cost.hpp"
+#include "vbp/models/initialise.hpp"
 #include "vbp/models/model.hpp"
 #include "vbp/models/settings_files.hpp"
-#include "vbp/models/swin/family.hpp"
-#include "vbp/models/vit/family.hpp"
+#include "vbp/models/stage_model.hpp"
+#include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/models/swin/cost.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/models/vit/cost.hpp"
+#include "vbp/models/vit/initialise.hpp"
 #include "vbp/pipeline/any_model.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -48,7 +55,7 @@ std::optional<AnyModel> load_as(std::variant<Families...>*, const std::vector<st
                                 const std::map<std::string, std::string>& settings) {
   std::optional<AnyModel> model;
   const auto load = [&]<class M>(const M*) {
-    if (!model && Family<M>::is_family(tensors)) model.emplace(Family<M>::load(file, settings));
+    if (!model && is_checkpoint_of<M>(tensors)) model.emplace(load_checkpoint<M>(file, settings));
   };
   (load(static_cast<const Families*>(nullptr)), ...);
   return model;
@@ -60,31 +67,30 @@ VBP_FUNCTION ModelDescription AnyModel::description() const {
   return std::visit(
       []<class M>(const M& model) {
         const auto config = detail::config_with_widths(model);
-        return ModelDescription{.family = Family<M>::kName,
+        return ModelDescription{.family = M::Config::kFamily,
                                 .architecture = config.architecture,
                                 .classes = config.classes,
                                 .outputs = config.outputs(),
                                 .channels = config.channels,
                                 .image_elements = config.image_elements(),
-                                .stream_rows = Family<M>::rows(config),
-                                .stream_dim = Family<M>::width(config),
+                                .stream_rows = config.stream_rows(),
+                                .stream_dim = config.stream_width(),
                                 .blocks = block_names(config),
                                 .hidden_widths = config.hidden_widths,
-                                .stages = Family<M>::stages(config)};
+                                .stages = stages_of(config)};
       },
       variant());
 }
 
 VBP_FUNCTION Cost AnyModel::cost() const {
-  return std::visit(
-      []<class M>(const M& model) { return Family<M>::cost(detail::config_with_widths(model)); }, variant());
+  return std::visit([](const auto& model) { return cost_of(detail::config_with_widths(model)); }, variant());
 }
 
 VBP_FUNCTION Resource AnyModel::resource(std::string name,
                                          std::int64_t (Cost::*part)() const noexcept) const {
   return std::visit(
       [&]<class M>(const M& model) {
-        const auto cost = [](const typename M::Config& config) { return Family<M>::cost(config); };
+        const auto cost = [](const typename M::Config& config) { return cost_of(config); };
         return resource_of(detail::config_with_widths(model), cost, std::move(name), part);
       },
       variant());
@@ -146,7 +152,7 @@ VBP_FUNCTION std::vector<std::filesystem::path> files_of_model(const std::filesy
 }
 
 VBP_FUNCTION void save_model(io::AtomicFile& file, const AnyModel& model) {
-  std::visit([&]<class M>(const M& of) { Family<M>::save(file, model.checkpoint_of(of)); }, model.variant());
+  std::visit([&](const auto& of) { save_checkpoint(file, model.checkpoint_of(of)); }, model.variant());
 }
 
 VBP_FUNCTION void save_model(const std::filesystem::path& file, const AnyModel& model) {
@@ -155,17 +161,16 @@ VBP_FUNCTION void save_model(const std::filesystem::path& file, const AnyModel& 
   out.commit();
 }
 
-VBP_FUNCTION AnyModel load_config(const std::filesystem::path& file,
-                                  const std::map<std::string, std::string>& settings) {
+VBP_FUNCTION AnyModel untrained_model(const std::filesystem::path& file,
+                                      const std::map<std::string, std::string>& settings) {
   const std::set<std::string> keys = config_keys(file, settings);
-  if (keys.contains("window_size"))
-    return AnyModel(Family<SwinTransformer<float>>::load_config(file, settings));
-  if (keys.contains("dims")) return AnyModel(Family<ConvNext<float>>::load_config(file, settings));
-  return AnyModel(Family<VisionTransformer<float>>::load_config(file, settings));
+  if (keys.contains("window_size")) return AnyModel(load_config<SwinTransformer<float>>(file, settings));
+  if (keys.contains("dims")) return AnyModel(load_config<ConvNext<float>>(file, settings));
+  return AnyModel(load_config<VisionTransformer<float>>(file, settings));
 }
 
 VBP_FUNCTION void initialise(AnyModel& model, std::uint64_t seed, std::optional<double> layer_scale) {
-  std::visit([&]<class M>(M& of) { of = Family<M>::initialise(of.config, seed, layer_scale); },
+  std::visit([&]<class M>(M& of) { of = initialise_model<M>(of.config, seed, layer_scale); },
              model.variant());
 }
 

@@ -157,8 +157,8 @@ VBP_FUNCTION void save_model(io::AtomicFile& file, const AnyModel& model);
 /// A model without weights, of the shape that a JSON configuration file describes. The keys tell the family:
 /// a Swin Transformer has `window_size`, a ConvNeXt has `dims` and no `window_size`. `settings` take
 /// precedence over the file. initialise() gives it weights. Throws FileError or ValueError.
-VBP_FUNCTION AnyModel load_config(const std::filesystem::path& file,
-                                  const std::map<std::string, std::string>& settings = {});
+VBP_FUNCTION AnyModel untrained_model(const std::filesystem::path& file,
+                                      const std::map<std::string, std::string>& settings = {});
 
 /// The random weights that training begins with. `layer_scale` is the initial value of layer scales; without
 /// it they begin with the family's own. Throws ValueError if the configuration is impossible.

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "vbp/models/convnext/onnx.hpp"
+#include "vbp/models/onnx_export.hpp"
 #include "vbp/models/swin/onnx.hpp"
 #include "vbp/models/vit/onnx.hpp"
 #include "vbp/pipeline/export_onnx.hpp"

@@ -88,14 +88,14 @@ TEST_CASE("a configuration becomes a model of its family with first weights", "[
   const fs::path config = folder / "config.json";
   std::ofstream(config) << R"({"image_size": 8, "patch_size": 4, "dim": 8, "depth": 2, "num_heads": 2,
                               "num_classes": 0})";
-  vbp::AnyModel model = vbp::load_config(config);
+  vbp::AnyModel model = vbp::untrained_model(config);
   CHECK(model.description().family == "Vision Transformer");
   CHECK(model.description().hidden_widths == std::vector<vbp::Index>{32, 32});
   CHECK(model.description().classes == 0);
   model.set_class_names({"cat", "dog", "hedgehog"});
   vbp::initialise(model, 1);
   CHECK(model.description().classes == 3);
-  vbp::AnyModel same = vbp::load_config(config, {{"num_classes", "3"}});
+  vbp::AnyModel same = vbp::untrained_model(config, {{"num_classes", "3"}});
   vbp::initialise(same, 1);
   CHECK(same.fingerprint() == model.fingerprint());
   vbp::initialise(same, 2);

@@ -31,7 +31,7 @@ std::vector<std::string> class_folders(const std::string& data) {
 }
 
 void run(const TrainOptions& options) {
-  vbp::AnyModel student = vbp::load_config(options.config, parse_settings(options.settings));
+  vbp::AnyModel student = vbp::untrained_model(options.config, parse_settings(options.settings));
   const vbp::ModelDescription description = student.description();
   if (description.channels != 3) throw vbp::FileError(options.config, "image files have 3 channels");
   if (description.classes == 0) student.set_class_names(class_folders(options.command.data));
