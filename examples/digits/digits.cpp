@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <filesystem>
 #include <iomanip>
@@ -38,8 +37,6 @@ constexpr int kRandomSeeds = 5;
 constexpr Index kTuningEpochs = 5;
 constexpr Index kLatencyBatch = 64;
 constexpr int kRounds = 41;
-/// Work is shared out by rates.
-constexpr vbp::InferenceOptions kOneThread{.threads = 1};
 
 struct Options {
   fs::path picture = "digits.svg";
@@ -59,7 +56,7 @@ Model untrained(std::uint64_t seed) {
   config.heads = 4;
   config.hidden_widths = {256, 256, 256, 256};
   config.classes = 10;
-  Model model = vbp::initialise_vit<float>(config, seed);
+  Model model = vbp::initialise_model<Model>(config, seed);
   // In a digit the place says as much as the stroke: positions begin with a deviation of 1, as the embedded
   // patches do, not of 0.02. Training then needs a third of the epochs.
   model.positions *= 50.0F;
@@ -68,10 +65,9 @@ Model untrained(std::uint64_t seed) {
 
 /// Trains through all of options.epochs, by the teacher where there is one. On one thread: in a network this
 /// small several would wait for each other.
-Model train(Model model, const Model* teacher, const Digits& digits, vbp::TrainingOptions options) {
-  options.threads = 1;
+Model train(Model model, const Model* teacher, const Digits& digits, const vbp::TrainingOptions& options) {
   const auto count = static_cast<Index>(digits.labels.size());
-  vbp::Trainer trainer(std::move(model), teacher, options, count);
+  vbp::Trainer<Model> trainer(std::move(model), teacher, options, count, vbp::Context(1));
   for (Index epoch = 0; epoch < options.epochs; ++epoch) {
     vbp::Random random(vbp::derive_seed(options.seed, static_cast<std::uint64_t>(epoch)));
     std::vector<Index> order(digits.labels.size());
@@ -117,56 +113,25 @@ Model finetune(const Model& pruned, const Model& dense, const Digits& digits, co
 }
 
 /// Top-1 in per cent.
-double top1(const Model& model, const Digits& digits) {
-  vbp::VitInference<float> inference(model, kOneThread);
-  const vbp::Matrix<float> logits = inference(digits.images);
-  Index correct = 0;
-  for (Index i = 0; i < logits.rows(); ++i) {
-    Index best = 0;
-    logits.row(i).maxCoeff(&best);
-    if (best == digits.labels[static_cast<std::size_t>(i)]) ++correct;
-  }
-  return 100.0 * static_cast<double>(correct) / static_cast<double>(logits.rows());
+double top1(const Model& model, const Digits& digits, const vbp::Context& context) {
+  const auto images = vbp::images_in_memory(digits.images, digits.labels);
+  return 100.0 * vbp::evaluate(vbp::AnyModel(model), images, {}, context).top1();
 }
 
-/// What the training digits tell about the dense network, gathered once for all rates.
-struct Calibration {
-  std::vector<std::string> names;
-  std::vector<vbp::Statistics<double>> statistics;
-  std::vector<vbp::Covariance<float>> covariances;
-  vbp::Matrix<float> start;            ///< the residual stream that enters the first block
-  std::vector<vbp::Ranking> rankings;  ///< greedy: each neuron costs the error that a refit leaves
+/// What the training digits say of the dense network, gathered once for all rates: means and variances of all
+/// of them in one batch, covariances, and what the library's default method needs beside them.
+vbp::CalibrationResult calibrate(const Model& dense, const Digits& digits) {
+  return vbp::calibrate(
+      vbp::AnyModel(dense), vbp::images_in_memory(digits.images, digits.labels),
+      {.covariances = true, .residual_stream = true, .batch = static_cast<Index>(digits.labels.size())});
+}
 
-  Calibration(const Model& dense, const Digits& digits)
-      : names(vbp::block_names(dense.config)),
-        statistics(vbp::hidden_statistics(dense.config)),
-        covariances(vbp::hidden_covariances(dense.config)) {
-    vbp::VitInference<float> inference(dense);
-    vbp::observe_hidden<float>(inference, digits.images, statistics, covariances);
-    start = inference.embedded(digits.images);
-    for (std::size_t b = 0; b < names.size(); ++b) {
-      rankings.push_back(
-          vbp::backward_elimination(covariances[b].covariance(), dense.blocks[b].fc2.weight.cast<double>()));
-    }
-    // An error of a block counts by what it does to the logits.
-    Model copy = dense;
-    vbp::VitNetwork<float> network(copy);
-    const auto sensitivities = vbp::output_sensitivities(network, rankings, covariances, start);
-    rankings = vbp::weighted(std::move(rankings), sensitivities);
-  }
-};
-
-/// The default of `vbp prune`: greedy choice, and a refit of what is left so that it follows the dense
-/// network.
-Model prune_by_default(const Model& dense, const Calibration& calibration,
-                       const vbp::PrunerOptions& options) {
-  Model pruned = dense, twin = dense;
-  vbp::VitNetwork<float> followed(twin, kOneThread), following(pruned, kOneThread);
-  vbp::SequentialRefit<vbp::VitNetwork<float>> refit(followed, following, {});
-  refit(vbp::plan_from_rankings(calibration.names, calibration.rankings, options), calibration.covariances,
-        calibration.start);
-  pruned.update_widths();
-  return pruned;
+/// The model as the default method of `vbp prune` leaves it: greedy choice, and a sequential refit.
+Model prune_by_default(const Model& dense, const vbp::CalibrationResult& calibration,
+                       const vbp::PruneOptions& options, const vbp::Context& context) {
+  vbp::AnyModel model(dense);
+  vbp::prune(model, calibration, options, context);
+  return *model.get_if<Model>();
 }
 
 /// What pruning at one rate leaves.
@@ -180,15 +145,15 @@ struct Row {
 };
 
 /// The model at one rate, by every method.
-Row prune(const Model& dense, const Calibration& calibration, int rate, const Split& digits,
-          const Options& how) {
-  const auto& names = calibration.names;
+Row prune(const Model& dense, const vbp::CalibrationResult& calibration, int rate, const Split& digits,
+          const Options& how, const vbp::Context& context) {
+  const auto& names = calibration.calibration.names;
+  const auto& statistics = calibration.calibration.statistics;
   const vbp::PrunerOptions options{.rate = rate / 100.0};
   const auto top1_without_mean_shift = [&](const vbp::Scores& scores) {
     Model pruned = dense;
     vbp::shrink_blocks(vbp::plan_from_scores(names, scores, options), pruned.blocks);
-    pruned.update_widths();
-    return top1(pruned, digits.test);
+    return top1(pruned, digits.test, context);
   };
   Row row{.rate = rate, .pruned = dense};
   for (std::uint64_t seed = 1; seed <= kRandomSeeds; ++seed) {
@@ -196,18 +161,18 @@ Row prune(const Model& dense, const Calibration& calibration, int rate, const Sp
         top1_without_mean_shift(vbp::random_scores(dense.config.hidden_widths, seed)) / kRandomSeeds;
   }
   row.top1[kMagnitude] = top1_without_mean_shift(vbp::magnitude_scores(dense.blocks));
-  row.top1[kVariance] = top1_without_mean_shift(vbp::variance_scores(calibration.statistics, names));
+  row.top1[kVariance] = top1_without_mean_shift(vbp::variance_scores(statistics, names));
 
   // The paper's method: the plan can be looked at before it is applied; applying it folds the means.
   const vbp::VariancePruner pruner(options);
-  const vbp::PruningPlan plan = pruner.plan(names, calibration.statistics);
-  pruner.apply(plan, calibration.statistics, row.pruned.blocks);
-  row.pruned.update_widths();
-  row.cost = vbp::vit_cost(row.pruned.config);
-  row.top1[kVbp] = row.top1[kDefault] = row.top1[kTuned] = top1(row.pruned, digits.test);
+  const vbp::PruningPlan plan = pruner.plan(names, statistics);
+  pruner.apply(plan, statistics, row.pruned.blocks);
+  row.cost = vbp::cost_of(vbp::config_of(row.pruned));
+  row.top1[kVbp] = row.top1[kDefault] = row.top1[kTuned] = top1(row.pruned, digits.test, context);
   if (rate == 0) return row;
-  row.top1[kDefault] = top1(prune_by_default(dense, calibration, options), digits.test);
-  row.top1[kTuned] = top1(finetune(row.pruned, dense, digits.training, how), digits.test);
+  const Model by_default = prune_by_default(dense, calibration, {.rate = options.rate}, context);
+  row.top1[kDefault] = top1(by_default, digits.test, context);
+  row.top1[kTuned] = top1(finetune(row.pruned, dense, digits.training, how), digits.test, context);
   return row;
 }
 
@@ -220,8 +185,8 @@ double median(std::vector<double> values) {
 /// Measures all models in turn, so that a machine whose speed drifts favours none; rows[0] is the dense one.
 void measure_latency(std::vector<Row>& rows, const vbp::Matrix<float>& images) {
   using Clock = std::chrono::steady_clock;
-  std::deque<vbp::VitInference<float>> models;  // they cannot be moved
-  for (const Row& row : rows) models.emplace_back(row.pruned, kOneThread);
+  std::vector<vbp::VitInference<float>> models;
+  for (const Row& row : rows) models.emplace_back(row.pruned, vbp::Context(1));
   std::vector<std::vector<double>> times(rows.size()), ratios(rows.size());
   // The first round, -1, warms up and is not counted.
   for (int round = -1; round < kRounds; ++round) {
@@ -262,7 +227,7 @@ void print(const std::vector<Row>& rows) {
     std::cout << " |" << std::setw(12) << grouped(row.cost.parameters()) << std::setw(11)
               << grouped(row.cost.macs()) << std::setprecision(1) << std::setw(10) << row.latency
               << std::setprecision(2) << std::setw(9) << row.speed_up << "x ";
-    for (const Index width : row.pruned.config.hidden_widths) std::cout << ' ' << width;
+    for (const auto& block : row.pruned.blocks) std::cout << ' ' << block.hidden();
     std::cout << '\n';
   }
 }
@@ -333,11 +298,13 @@ void run(const Options& options) {
             << digits.training.labels.size() << " digits, tested on " << digits.test.labels.size()
             << " others.\n\n";
 
-  const Calibration calibration(dense, digits.training);
+  const vbp::CalibrationResult calibration = calibrate(dense, digits.training);
   std::vector<Row> rows(10);
-  vbp::ThreadPool pool;
-  pool.parallel_for(static_cast<Index>(rows.size()), [&](Index i) {
-    rows[static_cast<std::size_t>(i)] = prune(dense, calibration, static_cast<int>(10 * i), digits, options);
+  // Each rate has one thread: loops inside find the pool busy.
+  const vbp::Context context;
+  context.pool().parallel_for(static_cast<Index>(rows.size()), [&](Index i) {
+    rows[static_cast<std::size_t>(i)] =
+        prune(dense, calibration, static_cast<int>(10 * i), digits, options, context);
   });
   measure_latency(rows, digits.test.images.topRows(kLatencyBatch));
   print(rows);

@@ -1,22 +1,17 @@
-# Configures, builds and runs the consumer WAY from scratch in the folder WORK.
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result)
-  if(NOT result EQUAL 0)
-    list(JOIN ARGN " " command)
-    message(FATAL_ERROR "failed (${result}): ${command}")
-  endif()
-endfunction()
+# Configures, builds and runs the consumer WAY from scratch in the folder WORK: its usual programs, or TARGET alone.
+include("${CMAKE_CURRENT_LIST_DIR}/common.cmake")
 
 file(REMOVE_RECURSE "${WORK}")
 set(options "")
 if(WAY STREQUAL "find_package")
-  run(${CMAKE_COMMAND} --install "${VBP_BUILD}" --prefix "${WORK}/prefix")
-  list(APPEND options "-DCMAKE_PREFIX_PATH=${WORK}/prefix" "-DIMAGES=${IMAGES}" "-DONNX=${ONNX}")
+  file(REMOVE_RECURSE "${PREFIX}")
+  run(${CMAKE_COMMAND} --install "${VBP_BUILD}" --prefix "${PREFIX}")
+  list(APPEND options "-DCMAKE_PREFIX_PATH=${PREFIX}" "-DIMAGES=${IMAGES}" "-DONNX=${ONNX}")
 elseif(WAY STREQUAL "add_subdirectory")
   list(APPEND options "-DVBP_SOURCE=${VBP_SOURCE}")
 else()
-  # Nothing is downloaded: vbp and its header-only dependencies come from local copies, made in the layout of
-  # their repositories from the headers that this build uses, and the system's packages are not looked for.
+  # Nothing is downloaded: vbp and its header-only dependencies come from local copies, which have the layout of their
+  # repositories and the headers of this build. The system's packages are not looked for.
   list(APPEND options "-DFETCHCONTENT_FULLY_DISCONNECTED=ON" "-DFETCHCONTENT_SOURCE_DIR_VBP=${VBP_SOURCE}")
   # Each: its name, what find_package calls it, its headers, their folder in its repository.
   foreach(copy IN ITEMS "Eigen3|Eigen3|Eigen|." "xsimd|xsimdHeader|xsimd|include"
@@ -34,21 +29,26 @@ else()
   endforeach()
 endif()
 
-run(${CMAKE_COMMAND}
-    -S
-    "${CMAKE_CURRENT_LIST_DIR}/${WAY}"
-    -B
-    "${WORK}/build"
-    -G
-    "${GENERATOR}"
-    "-DCMAKE_CXX_COMPILER=${COMPILER}"
-    -DCMAKE_BUILD_TYPE=Debug
-    ${options})
-run(${CMAKE_COMMAND} --build "${WORK}/build")
-run("${WORK}/build/consumer")
-if(WAY STREQUAL "find_package" AND IMAGES)
-  run("${WORK}/build/images")
+configure(${WAY} ${options})
+if(TARGET)
+  run(${CMAKE_COMMAND} --build "${WORK}/build" --target ${TARGET})
+  run("${WORK}/build/${TARGET}")
+  return()
 endif()
+run(${CMAKE_COMMAND} --build "${WORK}/build")
+set(programs header_only)
+if(WAY STREQUAL "find_package")
+  list(APPEND programs native compiled)
+  if(IMAGES)
+    list(APPEND programs images compiled_images)
+  endif()
+endif()
+foreach(program IN LISTS programs)
+  run("${WORK}/build/${program}")
+endforeach()
 if(WAY STREQUAL "find_package" AND ONNX)
-  run("${WORK}/build/onnx_writer" "${WORK}/model.onnx")
+  foreach(program IN ITEMS onnx_writer compiled_onnx_writer)
+    run("${WORK}/build/${program}" "${WORK}/${program}.onnx")
+  endforeach()
+  run(${CMAKE_COMMAND} -E compare_files "${WORK}/onnx_writer.onnx" "${WORK}/compiled_onnx_writer.onnx")
 endif()

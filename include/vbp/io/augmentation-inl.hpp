@@ -8,18 +8,18 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/augmentation.hpp"
 
 namespace vbp::inline VBP_ABI::io {
 
 VBP_FUNCTION void Augmentation::validate() const {
   if (!(min_area > 0.0 && min_area <= 1.0))
-    throw ValueError("the smallest area of a crop must lie in (0, 1]");
+    throw_value_error({"the smallest area of a crop must lie in (0, 1]"});
   for (const double probability : {flip, erase}) {
-    if (!(probability >= 0.0 && probability <= 1.0)) throw ValueError("a probability must lie in [0, 1]");
+    if (!(probability >= 0.0 && probability <= 1.0)) throw_value_error({"a probability must lie in [0, 1]"});
   }
-  if (!(jitter >= 0.0 && jitter < 1.0)) throw ValueError("the jitter of colours must lie in [0, 1)");
+  if (!(jitter >= 0.0 && jitter < 1.0)) throw_value_error({"the jitter of colours must lie in [0, 1)"});
 }
 
 namespace detail {

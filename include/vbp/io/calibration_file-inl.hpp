@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/calibration_file.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -25,19 +26,19 @@ inline constexpr std::string_view kCalibrationFormat = "vbp-calibration";
 inline constexpr std::string_view kCalibrationVersion = "1";
 
 VBP_FUNCTION void require_distinct(const std::vector<std::string>& names) {
-  if (names.empty()) throw ValueError("a calibration needs at least one block");
+  if (names.empty()) throw_value_error({"a calibration needs at least one block"});
   std::vector<std::string_view> sorted(names.begin(), names.end());
   std::sort(sorted.begin(), sorted.end());
-  if (sorted.front().empty()) throw ValueError("a block has no name");
+  if (sorted.front().empty()) throw_value_error({"a block has no name"});
   if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
-    throw ValueError("two blocks are named " + name_text(*twice));
+    throw_value_error({"two blocks are named ", name_text(*twice)});
   }
 }
 
 VBP_FUNCTION const std::string& calibration_entry(const SafetensorsFile& file, std::string_view key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    throw FileError(file.path(), "has no " + name_text(key) + " in its metadata");
+    throw_file_error(file.path(), {"has no ", name_text(key), " in its metadata"});
   }
   return found->second;
 }
@@ -64,8 +65,8 @@ VBP_FUNCTION std::vector<std::string> calibration_names(const SafetensorsFile& f
 VBP_FUNCTION std::vector<Hash128> calibration_images(const SafetensorsFile& file) {
   const TensorView& view = file.tensor("images");
   if (view.dtype != Dtype::U8 || view.shape.size() != 2 || view.shape[1] != 16) {
-    throw FileError(file.path(), "tensor \"images\": has shape " + shape_text(view.shape) + " of " +
-                                     std::string(dtype_name(view.dtype)) + " where [n, 16] of U8 is needed");
+    throw_file_error(file.path(), {"tensor \"images\": has shape ", shape_text(view.shape), " of ",
+                                   dtype_name(view.dtype), " where [n, 16] of U8 is needed"});
   }
   std::vector<Hash128> images(view.data.size() / 16);
   for (std::size_t i = 0; i < images.size(); ++i) {
@@ -78,9 +79,8 @@ VBP_FUNCTION std::vector<Hash128> calibration_images(const SafetensorsFile& file
 VBP_FUNCTION const TensorView& calibration_doubles(const SafetensorsFile& file, const std::string& name) {
   const TensorView& view = file.tensor(name);
   if (view.dtype != Dtype::F64 || view.shape.size() != 1) {
-    throw FileError(file.path(), "tensor " + name_text(name) + ": has shape " + shape_text(view.shape) +
-                                     " of " + std::string(dtype_name(view.dtype)) +
-                                     " where [features] of F64 is needed");
+    throw_file_error(file.path(), {"tensor ", name_text(name), ": has shape ", shape_text(view.shape), " of ",
+                                   dtype_name(view.dtype), " where [features] of F64 is needed"});
   }
   return view;
 }
@@ -92,8 +92,8 @@ VBP_FUNCTION Vector<double> calibration_vector(const SafetensorsFile& file, cons
 VBP_FUNCTION Statistics<double> calibration_statistics(const SafetensorsFile& file, const std::string& name) {
   const std::vector<std::int64_t> count = file.read_array<std::int64_t>(name + ".count");
   if (count.size() != 1) {
-    throw FileError(file.path(), "tensor " + name_text(name + ".count") + ": holds " +
-                                     std::to_string(count.size()) + " numbers instead of one");
+    throw_file_error(file.path(), {"tensor ", name_text(name + ".count"), ": holds ", count.size(),
+                                   " numbers instead of one"});
   }
   Vector<double> mean = calibration_vector(file, name + ".mean");
   Vector<double> m2 = calibration_vector(file, name + ".m2");
@@ -106,16 +106,15 @@ VBP_FUNCTION Covariance<float> calibration_covariance(const SafetensorsFile& fil
                                                       std::int64_t count) {
   const TensorView& shift = file.tensor(name + ".shift");
   if (shift.dtype != Dtype::F32 || shift.shape.size() != 1) {
-    throw FileError(file.path(), "tensor " + name_text(name + ".shift") + ": has shape " +
-                                     shape_text(shift.shape) + " of " + std::string(dtype_name(shift.dtype)) +
-                                     " where [features] of F32 is needed");
+    throw_file_error(file.path(),
+                     {"tensor ", name_text(name + ".shift"), ": has shape ", shape_text(shift.shape), " of ",
+                      dtype_name(shift.dtype), " where [features] of F32 is needed"});
   }
   const TensorView& triangle = calibration_doubles(file, name + ".products");
   const Index features = shift.shape[0];
   if (triangle.size() != features * (features + 1) / 2) {
-    throw FileError(file.path(), "tensor " + name_text(name + ".products") + ": holds " +
-                                     std::to_string(triangle.size()) + " products of " +
-                                     std::to_string(features) + " features");
+    throw_file_error(file.path(), {"tensor ", name_text(name + ".products"), ": holds ", triangle.size(),
+                                   " products of ", features, " features"});
   }
   Matrix<double> products = Matrix<double>::Zero(features, features);
   // Row by row: a copy of the triangle might not fit into memory.
@@ -145,16 +144,15 @@ VBP_FUNCTION NamedTensor calibration_triangle(std::string name, const MatrixView
 void require_same_samples(const std::string& name, const Statistics<double>& statistics,
                           const auto& covariance) {
   if (covariance.count() == statistics.count() && covariance.features() == statistics.features()) return;
-  throw ValueError("block " + name_text(name) + ": the covariance is of " +
-                   std::to_string(covariance.count()) + " samples of " +
-                   std::to_string(covariance.features()) + " features, the variance of " +
-                   std::to_string(statistics.count()) + " of " + std::to_string(statistics.features()));
+  throw_value_error({"block ", name_text(name), ": the covariance is of ", covariance.count(), " samples of ",
+                     covariance.features(), " features, the variance of ", statistics.count(), " of ",
+                     statistics.features()});
 }
 
 void require_one_a_block(const Calibration& calibration, const auto& covariances) {
   if (!covariances.empty() && covariances.size() != calibration.names.size()) {
-    throw ValueError("a calibration of " + std::to_string(calibration.names.size()) + " names and " +
-                     std::to_string(covariances.size()) + " covariances");
+    throw_value_error(
+        {"a calibration of ", calibration.names.size(), " names and ", covariances.size(), " covariances"});
   }
   for (std::size_t i = 0; i < covariances.size(); ++i)
     require_same_samples(calibration.names[i], calibration.statistics[i], covariances[i]);
@@ -175,7 +173,7 @@ VBP_FUNCTION std::string json_list(const std::vector<std::string>& names) {
   try {
     return nlohmann::json(names).dump();
   } catch (const nlohmann::json::exception&) {
-    throw ValueError("a block's name is not valid UTF-8");
+    throw_value_error({"a block's name is not valid UTF-8"});
   }
 }
 
@@ -210,38 +208,35 @@ void write_calibration(AtomicFile& file, const Calibration& calibration, const a
 /// Throws ValueError unless both are of the same model, preprocessing and kind of moments.
 VBP_FUNCTION void require_same_kind(const Calibration& own, const Calibration& other) {
   if (other.model != own.model) {
-    throw ValueError("the statistics are of another model: fingerprint " + other.model.to_string() + " of " +
-                     name_text(other.model_name) + ", not " + own.model.to_string() + " of " +
-                     name_text(own.model_name));
+    throw_value_error({"the statistics are of another model: fingerprint ", other.model.to_string(), " of ",
+                       name_text(other.model_name), ", not ", own.model.to_string(), " of ",
+                       name_text(own.model_name)});
   }
   if (other.preprocessing != own.preprocessing) {
-    throw ValueError("the images were preprocessed in another way: " + name_text(other.preprocessing) +
-                     ", not " + name_text(own.preprocessing));
+    throw_value_error({"the images were preprocessed in another way: ", name_text(other.preprocessing),
+                       ", not ", name_text(own.preprocessing)});
   }
   if (other.moments() != own.moments()) {
-    throw ValueError("the statistics hold the moments \"" + other.moments() + "\", not \"" + own.moments() +
-                     "\"");
+    throw_value_error(
+        {"the statistics hold the moments \"", other.moments(), "\", not \"", own.moments(), "\""});
   }
 }
 
 /// Throws ValueError, naming the block, unless both are of the same blocks.
 VBP_FUNCTION void require_same_blocks(const Calibration& own, const Calibration& other) {
   if (other.names.size() != own.names.size()) {
-    throw ValueError("the statistics are of " + std::to_string(other.names.size()) + " blocks, not " +
-                     std::to_string(own.names.size()));
+    throw_value_error({"the statistics are of ", other.names.size(), " blocks, not ", own.names.size()});
   }
   for (std::size_t i = 0; i < own.names.size(); ++i) {
     if (other.names[i] != own.names[i]) {
-      throw ValueError("block " + std::to_string(i) + " is " + name_text(other.names[i]) + ", not " +
-                       name_text(own.names[i]));
+      throw_value_error({"block ", i, " is ", name_text(other.names[i]), ", not ", name_text(own.names[i])});
     }
     if (other.statistics[i].features() != own.statistics[i].features()) {
-      throw ValueError("block " + name_text(own.names[i]) + " has " +
-                       std::to_string(other.statistics[i].features()) + " features, not " +
-                       std::to_string(own.statistics[i].features()));
+      throw_value_error({"block ", name_text(own.names[i]), " has ", other.statistics[i].features(),
+                         " features, not ", own.statistics[i].features()});
     }
     if (other.statistics[i].count() > std::numeric_limits<std::int64_t>::max() - own.statistics[i].count()) {
-      throw ValueError("block " + name_text(own.names[i]) + ": too many samples to count");
+      throw_value_error({"block ", name_text(own.names[i]), ": too many samples to count"});
     }
   }
 }
@@ -250,8 +245,8 @@ VBP_FUNCTION void require_same_blocks(const Calibration& own, const Calibration&
 VBP_FUNCTION void require_other_images(const Calibration& own, const Calibration& other) {
   const std::vector<Hash128> common = common_hashes(own.images, other.images);
   if (!common.empty()) {
-    throw ValueError(std::to_string(common.size()) + " of " + std::to_string(other.images.size()) +
-                     " images would be counted twice, the first with the hash " + common[0].to_string());
+    throw_value_error({common.size(), " of ", other.images.size(),
+                       " images would be counted twice, the first with the hash ", common[0].to_string()});
   }
 }
 
@@ -260,18 +255,18 @@ VBP_FUNCTION void require_other_images(const Calibration& own, const Calibration
 VBP_FUNCTION bool holds_covariances(const SafetensorsFile& file) {
   const auto format = file.metadata().find("format");
   if (format == file.metadata().end() || format->second != kCalibrationFormat) {
-    throw FileError(file.path(), "is not a calibration file of vbp");
+    throw_file_error(file.path(), {"is not a calibration file of vbp"});
   }
   const std::string& version = calibration_entry(file, "version");
   if (version != kCalibrationVersion) {
-    throw FileError(file.path(), "is a calibration file of version " + name_text(version) +
-                                     ", this program reads version " + std::string(kCalibrationVersion));
+    throw_file_error(file.path(), {"is a calibration file of version ", name_text(version),
+                                   ", this program reads version ", kCalibrationVersion});
   }
   const std::string& moments = calibration_entry(file, "moments");
   const bool covariance = moments == moments_name(true);
   if (!covariance && moments != moments_name(false)) {
-    throw FileError(file.path(), "holds the moments " + name_text(moments) +
-                                     ", this program knows \"variance\" and \"variance,covariance\" only");
+    throw_file_error(file.path(), {"holds the moments ", name_text(moments),
+                                   ", this program knows \"variance\" and \"variance,covariance\" only"});
   }
   return covariance;
 }
@@ -305,8 +300,8 @@ VBP_FUNCTION void require_known_tensors(const SafetensorsFile& file, const std::
   std::sort(known.begin(), known.end());
   for (const auto& [name, view] : file.tensors()) {
     if (!std::binary_search(known.begin(), known.end(), name)) {
-      throw FileError(file.path(),
-                      "this program does not know the tensor " + name_text(name) + "; a merge would lose it");
+      throw_file_error(file.path(), {"this program does not know the tensor ", name_text(name),
+                                     "; a merge would lose it"});
     }
   }
 }
@@ -324,22 +319,21 @@ VBP_FUNCTION std::string Calibration::moments() const {
 VBP_FUNCTION void Calibration::validate() const {
   detail::require_distinct(names);
   if (names.size() != statistics.size()) {
-    throw ValueError("a calibration of " + std::to_string(names.size()) + " names and " +
-                     std::to_string(statistics.size()) + " statistics");
+    throw_value_error({"a calibration of ", names.size(), " names and ", statistics.size(), " statistics"});
   }
   detail::require_one_a_block(*this, covariances);
   std::vector<Hash128> hashes = images;
   std::sort(hashes.begin(), hashes.end());
   if (const auto twice = std::adjacent_find(hashes.begin(), hashes.end()); twice != hashes.end()) {
-    throw ValueError("the image with the hash " + twice->to_string() + " is counted twice");
+    throw_value_error({"the image with the hash ", twice->to_string(), " is counted twice"});
   }
   const auto seen = static_cast<std::int64_t>(images.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::int64_t count = statistics[i].count();
     // The preprocessing fixes the image size, and with it the number of tokens.
     if (seen == 0 ? count != 0 : count <= 0 || count % seen != 0) {
-      throw ValueError("block " + detail::name_text(names[i]) + ": " + std::to_string(count) +
-                       " samples cannot come from " + std::to_string(seen) + " images");
+      throw_value_error({"block ", detail::name_text(names[i]), ": ", count, " samples cannot come from ",
+                         seen, " images"});
     }
   }
 }
@@ -354,14 +348,14 @@ VBP_FUNCTION void Calibration::merge(const Calibration& other) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     merged[i].merge(other.statistics[i]);
     if (!merged[i].mean().allFinite() || !merged[i].m2().allFinite()) {
-      throw ValueError("block " + detail::name_text(names[i]) + ": the merged moments overflow");
+      throw_value_error({"block ", detail::name_text(names[i]), ": the merged moments overflow"});
     }
   }
   std::vector<Covariance<float>> merged_covariances = covariances;
   for (std::size_t i = 0; i < covariances.size(); ++i) {
     merged_covariances[i].merge(other.covariances[i]);
     if (!merged_covariances[i].sum().allFinite() || !merged_covariances[i].m2().allFinite()) {
-      throw ValueError("block " + detail::name_text(names[i]) + ": the merged moments overflow");
+      throw_value_error({"block ", detail::name_text(names[i]), ": the merged moments overflow"});
     }
   }
   images.insert(images.end(), other.images.begin(), other.images.end());

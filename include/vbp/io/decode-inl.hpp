@@ -16,7 +16,7 @@
 #include <jerror.h>
 #include <png.h>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/decode.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -36,17 +36,17 @@ struct DecodeFailure {
 
 VBP_FUNCTION void refuse_dimensions(std::uint64_t width, std::uint64_t height, const std::string& name) {
   const std::string size = std::to_string(width) + " x " + std::to_string(height);
-  if (width == 0 || height == 0) throw FileError(name, "image of " + size + " pixels is empty");
+  if (width == 0 || height == 0) throw_file_error(name, {"image of ", size, " pixels is empty"});
   if (width > kMaxImagePixels / height) {
-    throw FileError(name, "image of " + size + " pixels is larger than the limit of " +
-                              std::to_string(kMaxImagePixels) + " pixels");
+    throw_file_error(name,
+                     {"image of ", size, " pixels is larger than the limit of ", kMaxImagePixels, " pixels"});
   }
 }
 
 VBP_FUNCTION [[noreturn]] void refuse_short_file(std::uint64_t width, std::uint64_t height, std::size_t bytes,
                                                  const std::string& name) {
-  throw FileError(name, "truncated: " + std::to_string(bytes) + " bytes cannot hold an image of " +
-                            std::to_string(width) + " x " + std::to_string(height) + " pixels");
+  throw_file_error(
+      name, {"truncated: ", bytes, " bytes cannot hold an image of ", width, " x ", height, " pixels"});
 }
 
 /// One JPEG decompression. libjpeg reports errors through a callback that must not return; it jumps to the
@@ -69,13 +69,13 @@ class JpegDecoder {
   ~JpegDecoder() { jpeg_destroy_decompress(&codec_); }
 
   Image decode(const std::string& name) {
-    if (!read_header()) throw FileError(name, failure_.reason.data());
+    if (!read_header()) throw_file_error(name, {failure_.reason.data()});
     const std::uint64_t width = codec_.image_width;
     const std::uint64_t height = codec_.image_height;
     refuse_dimensions(width, height, name);
     const int components = codec_.num_components;
     if (components != 1 && components != 3 && components != 4) {
-      throw FileError(name, "JPEG of " + std::to_string(components) + " components is not supported");
+      throw_file_error(name, {"JPEG of ", components, " components is not supported"});
     }
     // Huffman coding spends at least one bit on an 8x8 block, and sampling factors of at most 4 leave some
     // component at least one block in every 16x16 pixels. Arithmetic coding may spend less.
@@ -87,7 +87,7 @@ class JpegDecoder {
     image_.height = static_cast<Index>(height);
     image_.pixels.resize(static_cast<std::size_t>(width * height * 3));
     if (components != 3) row_.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(components));
-    if (!read_pixels()) throw FileError(name, failure_.reason.data());
+    if (!read_pixels()) throw_file_error(name, {failure_.reason.data()});
     return std::move(image_);
   }
 
@@ -178,7 +178,7 @@ class PngDecoder {
   ~PngDecoder() { png_destroy_read_struct(&codec_, &info_, nullptr); }
 
   Image decode(const std::string& name) {
-    if (!read_header()) throw FileError(name, failure_.reason.data());
+    if (!read_header()) throw_file_error(name, {failure_.reason.data()});
     const std::uint64_t width = png_get_image_width(codec_, info_);
     const std::uint64_t height = png_get_image_height(codec_, info_);
     refuse_dimensions(width, height, name);
@@ -196,7 +196,7 @@ class PngDecoder {
     image_.pixels.resize(row_bytes * static_cast<std::size_t>(height));
     rows_.resize(static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = image_.pixels.data() + y * row_bytes;
-    if (!read_pixels()) throw FileError(name, failure_.reason.data());
+    if (!read_pixels()) throw_file_error(name, {failure_.reason.data()});
     if (wide_gray_) saturate_wide_gray();
     return std::move(image_);
   }
@@ -286,10 +286,10 @@ VBP_FUNCTION Image decode_image(std::span<const std::byte> bytes, const std::str
            std::equal(magic.begin(), magic.end(), bytes.begin(),
                       [](unsigned char a, std::byte b) { return std::byte{a} == b; });
   };
-  if (bytes.empty()) throw FileError(name, "file is empty");
+  if (bytes.empty()) throw_file_error(name, {"file is empty"});
   if (begins_with(kJpeg)) return detail::JpegDecoder(bytes).decode(name);
   if (begins_with(kPng)) return detail::PngDecoder(bytes).decode(name);
-  throw FileError(name, "neither a JPEG nor a PNG image");
+  throw_file_error(name, {"neither a JPEG nor a PNG image"});
 }
 
 }  // namespace vbp::inline VBP_ABI::io

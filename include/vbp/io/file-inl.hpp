@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/file.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -44,8 +44,8 @@ VBP_FUNCTION MappedFile::MappedFile(std::filesystem::path path) : path_(std::mov
   if (!file.is_open() || ::fstat(file.get(), &status) != 0) {
     detail::throw_errno(path_, "cannot be read: ", errno);
   }
-  if (S_ISDIR(status.st_mode)) throw FileError(path_.string(), "is a folder, not a file");
-  if (!S_ISREG(status.st_mode)) throw FileError(path_.string(), "is not a regular file");
+  if (S_ISDIR(status.st_mode)) throw_file_error(path_.string(), {"is a folder, not a file"});
+  if (!S_ISREG(status.st_mode)) throw_file_error(path_.string(), {"is not a regular file"});
   if (status.st_size == 0) return;
   const auto size = static_cast<std::size_t>(status.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
@@ -55,12 +55,12 @@ VBP_FUNCTION MappedFile::MappedFile(std::filesystem::path path) : path_(std::mov
 
 VBP_FUNCTION AtomicFile::AtomicFile(std::filesystem::path path)
     : path_(std::move(path)), destination_(path_) {
-  if (path_.filename().empty()) throw FileError(path_.string(), "is not the name of a file");
+  if (path_.filename().empty()) throw_file_error(path_.string(), {"is not the name of a file"});
   mode_t mode = 0666;
   struct stat status {};
   if (::stat(path_.c_str(), &status) == 0) {
-    if (S_ISDIR(status.st_mode)) throw FileError(path_.string(), "is a folder, not a file");
-    if (!S_ISREG(status.st_mode)) throw FileError(path_.string(), "is not a regular file");
+    if (S_ISDIR(status.st_mode)) throw_file_error(path_.string(), {"is a folder, not a file"});
+    if (!S_ISREG(status.st_mode)) throw_file_error(path_.string(), {"is not a regular file"});
     if (::access(path_.c_str(), W_OK) != 0) detail::throw_errno(path_, "cannot be written: ", errno);
     destination_ = std::filesystem::canonical(path_);
     mode = status.st_mode & 0777U;  // a private file stays private
@@ -129,7 +129,7 @@ VBP_FUNCTION void AtomicFile::create(mode_t mode) {
 }
 
 VBP_FUNCTION void AtomicFile::require_open() const {
-  if (!file_) throw FileError(path_.string(), "is no longer open for writing");
+  if (!file_) throw_file_error(path_.string(), {"is no longer open for writing"});
 }
 
 VBP_FUNCTION void AtomicFile::flush() {

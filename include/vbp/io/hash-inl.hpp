@@ -17,7 +17,7 @@
 #undef XXH_INLINE_ALL
 #endif
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/hash.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -37,7 +37,7 @@ VBP_FUNCTION Hash128 Hash128::from_string(std::string_view text) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
   };
   if (text.size() != 32 || !std::all_of(text.begin(), text.end(), is_digit)) {
-    throw ValueError("a hash is 32 hexadecimal digits");
+    throw_value_error({"a hash is 32 hexadecimal digits"});
   }
   const auto parse = [](std::string_view digits) {
     std::uint64_t value = 0;

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/image_folder.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -26,7 +26,7 @@ VBP_FUNCTION std::vector<std::filesystem::path> sorted_entries(const std::filesy
   for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     if (!it->path().filename().native().starts_with('.')) entries.push_back(it->path());
   }
-  if (error) throw FileError(folder.string(), "cannot read folder: " + error.message());
+  if (error) throw_file_error(folder.string(), {"cannot read folder: ", error.message()});
   std::sort(entries.begin(), entries.end());
   return entries;
 }
@@ -59,7 +59,7 @@ VBP_FUNCTION void collect_images(const std::filesystem::path& folder, Index labe
                                  std::set<std::filesystem::path>& visited, std::vector<ImageEntry>& found) {
   std::error_code error;
   const std::filesystem::path real = std::filesystem::canonical(folder, error);
-  if (error) throw FileError(folder.string(), "cannot read folder: " + error.message());
+  if (error) throw_file_error(folder.string(), {"cannot read folder: ", error.message()});
   if (!visited.insert(real).second) return;
   const bool top = visited.size() == 1;
   for (const std::filesystem::path& path : sorted_entries(folder)) {
@@ -75,9 +75,9 @@ VBP_FUNCTION void collect_images(const std::filesystem::path& folder, Index labe
 VBP_FUNCTION void require_folder(const std::filesystem::path& folder) {
   std::error_code error;
   const auto type = std::filesystem::status(folder, error).type();
-  if (type == std::filesystem::file_type::not_found) throw FileError(folder.string(), "no such folder");
-  if (type == std::filesystem::file_type::none) throw FileError(folder.string(), error.message());
-  if (type != std::filesystem::file_type::directory) throw FileError(folder.string(), "not a folder");
+  if (type == std::filesystem::file_type::not_found) throw_file_error(folder.string(), {"no such folder"});
+  if (type == std::filesystem::file_type::none) throw_file_error(folder.string(), {error.message()});
+  if (type != std::filesystem::file_type::directory) throw_file_error(folder.string(), {"not a folder"});
 }
 
 inline constexpr std::string_view kNoImages = "no images (.jpg, .jpeg, .png) in this folder or below it";
@@ -89,7 +89,7 @@ VBP_FUNCTION std::vector<ImageEntry> find_images(const std::filesystem::path& fo
   std::set<std::filesystem::path> visited;
   std::vector<ImageEntry> found;
   detail::collect_images(folder, -1, "", visited, found);
-  if (found.empty()) throw FileError(folder.string(), std::string(detail::kNoImages));
+  if (found.empty()) throw_file_error(folder.string(), {detail::kNoImages});
   return found;
 }
 
@@ -97,13 +97,13 @@ VBP_FUNCTION std::vector<ImageEntry> labelled_images(const std::filesystem::path
                                                      const std::vector<std::string>& class_names,
                                                      Index classes) {
   if (!class_names.empty() && static_cast<Index>(class_names.size()) != classes) {
-    throw ValueError("the model has " + std::to_string(classes) + " classes but " +
-                     std::to_string(class_names.size()) + " class names");
+    throw_value_error({"the model has ", classes, " classes but ", class_names.size(), " class names"});
   }
   detail::require_folder(folder);
   std::vector<std::filesystem::path> folders = detail::sorted_entries(folder);
   std::erase_if(folders, [](const auto& path) { return !detail::is_folder(path); });
-  if (folders.empty()) throw FileError(folder.string(), "no sub-folders: labels need one sub-folder a class");
+  if (folders.empty())
+    throw_file_error(folder.string(), {"no sub-folders: labels need one sub-folder a class"});
 
   std::multimap<std::string, Index> label_of;
   for (std::size_t i = 0; i < class_names.size(); ++i)
@@ -114,8 +114,8 @@ VBP_FUNCTION std::vector<ImageEntry> labelled_images(const std::filesystem::path
     const std::string name = path.filename().string();
     const std::size_t matches = label_of.count(name);
     if (matches > 1) {
-      throw FileError(path.string(),
-                      "the model has several classes of this name, so the sub-folder tells no label");
+      throw_file_error(path.string(),
+                       {"the model has several classes of this name, so the sub-folder tells no label"});
     }
     if (matches == 1) ++known;
     if (matches == 0 && unknown.empty()) unknown = name;
@@ -124,15 +124,14 @@ VBP_FUNCTION std::vector<ImageEntry> labelled_images(const std::filesystem::path
   // Some names known and others not is a misspelt or superfluous folder. Counting on would label it by
   // chance.
   if (known > 0 && !by_name) {
-    throw FileError(folder.string(), "sub-folder \"" + unknown + "\" is none of the model's classes (" +
-                                         std::to_string(known) + " of " + std::to_string(folders.size()) +
-                                         " sub-folders are)");
+    throw_file_error(folder.string(), {"sub-folder \"", unknown, "\" is none of the model's classes (", known,
+                                       " of ", folders.size(), " sub-folders are)"});
   }
   if (!by_name && static_cast<Index>(folders.size()) != classes) {
     std::string reason = std::to_string(folders.size()) + " sub-folders for the model's " +
                          std::to_string(classes) + " classes";
     if (!class_names.empty()) reason += ", and \"" + unknown + "\" is not the name of one";
-    throw FileError(folder.string(), reason);
+    throw_file_error(folder.string(), {reason});
   }
 
   std::vector<ImageEntry> found;
@@ -142,12 +141,12 @@ VBP_FUNCTION std::vector<ImageEntry> labelled_images(const std::filesystem::path
     std::set<std::filesystem::path> visited;
     detail::collect_images(folders[i], label, name, visited, found);
   }
-  if (found.empty()) throw FileError(folder.string(), std::string(detail::kNoImages));
+  if (found.empty()) throw_file_error(folder.string(), {detail::kNoImages});
   return found;
 }
 
 VBP_FUNCTION std::vector<ImageEntry> spread(const std::vector<ImageEntry>& entries, Index limit) {
-  if (limit < 1) throw ValueError("a limit of " + std::to_string(limit) + " images is below 1");
+  if (limit < 1) throw_value_error({"a limit of ", limit, " images is below 1"});
   if (static_cast<std::size_t>(limit) >= entries.size()) return entries;
   std::map<std::string_view, std::size_t> group_of;
   std::vector<std::size_t> size;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/decode.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/image_stream.hpp"
@@ -31,9 +32,8 @@ VBP_FUNCTION ImageStream::ImageStream(std::vector<ImageEntry> entries, const Pre
                                       const Context& context)
     : entries_(std::move(entries)), transform_(std::move(transform)), options_(options) {
   validate(preprocessing);
-  if (options_.batch < 1)
-    throw ValueError("a batch of " + std::to_string(options_.batch) + " images is empty");
-  if (options_.ahead < 0) throw ValueError("negative number of batches ahead");
+  if (options_.batch < 1) throw_value_error({"a batch of ", options_.batch, " images is empty"});
+  if (options_.ahead < 0) throw_value_error({"negative number of batches ahead"});
   input_size_ = static_cast<std::size_t>(3 * preprocessing.image_size * preprocessing.image_size);
   // Not more slots than images: a large batch for a short list costs nothing.
   const auto count = static_cast<Index>(entries_.size());

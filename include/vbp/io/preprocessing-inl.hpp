@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/core/text.hpp"
 #include "vbp/io/preprocessing.hpp"
 
@@ -37,14 +38,14 @@ VBP_FUNCTION Interpolation parse_interpolation(std::string_view text) {
   for (const auto value : {Interpolation::bilinear, Interpolation::bicubic, Interpolation::lanczos}) {
     if (text == name_of(value)) return value;
   }
-  throw ValueError("interpolation \"" + std::string(text) + "\" is not one of bilinear, bicubic, lanczos");
+  throw_value_error({"interpolation \"", text, "\" is not one of bilinear, bicubic, lanczos"});
 }
 
 VBP_FUNCTION CropMode parse_crop_mode(std::string_view text) {
   for (const auto value : {CropMode::center, CropMode::squash}) {
     if (text == name_of(value)) return value;
   }
-  throw ValueError("crop mode \"" + std::string(text) + "\" is not one of center, squash");
+  throw_value_error({"crop mode \"", text, "\" is not one of center, squash"});
 }
 
 namespace detail {
@@ -81,20 +82,19 @@ VBP_FUNCTION void validate(const Preprocessing& preprocessing) {
   constexpr Index kLargest = 16384;
   const auto& p = preprocessing;
   if (p.image_size < 1 || p.image_size > kLargest) {
-    throw ValueError("image size " + std::to_string(p.image_size) + " is not between 1 and " +
-                     std::to_string(kLargest));
+    throw_value_error({"image size ", p.image_size, " is not between 1 and ", kLargest});
   }
   if (!(p.crop_pct > 0.0 && p.crop_pct <= 1.0)) {
-    throw ValueError("crop_pct " + shortest_text(p.crop_pct) + " is not above 0 and at most 1");
+    throw_value_error({"crop_pct ", shortest_text(p.crop_pct), " is not above 0 and at most 1"});
   }
   if (static_cast<double>(p.image_size) / p.crop_pct > 1e6) {
-    throw ValueError("crop_pct " + shortest_text(p.crop_pct) + " is too small for image size " +
-                     std::to_string(p.image_size));
+    throw_value_error(
+        {"crop_pct ", shortest_text(p.crop_pct), " is too small for image size ", p.image_size});
   }
   for (std::size_t channel = 0; channel < 3; ++channel) {
-    if (!std::isfinite(p.mean[channel])) throw ValueError("preprocessing mean is not finite");
+    if (!std::isfinite(p.mean[channel])) throw_value_error({"preprocessing mean is not finite"});
     if (!(std::isfinite(p.std[channel]) && p.std[channel] > 0.0)) {
-      throw ValueError("preprocessing std " + shortest_text(p.std[channel]) + " is not positive and finite");
+      throw_value_error({"preprocessing std ", shortest_text(p.std[channel]), " is not positive and finite"});
     }
   }
 }
@@ -287,8 +287,8 @@ VBP_FUNCTION void check_image(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       image.pixels.size() !=
           static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3) {
-    throw ShapeError("image of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
-                     " pixels holds " + std::to_string(image.pixels.size()) + " bytes");
+    throw_shape_error(
+        {"image of ", image.width, " x ", image.height, " pixels holds ", image.pixels.size(), " bytes"});
   }
 }
 
@@ -303,7 +303,7 @@ VBP_FUNCTION Index half_to_even(Index value) noexcept {
 VBP_FUNCTION Image resize(const Image& image, Index width, Index height, Interpolation interpolation) {
   detail::check_image(image);
   if (width < 1 || height < 1) {
-    throw ShapeError("cannot resize an image to " + std::to_string(width) + " x " + std::to_string(height));
+    throw_shape_error({"cannot resize an image to ", width, " x ", height});
   }
   if (width == image.width && height == image.height) return image;
   return detail::resize_region(image, width, height, 0, 0, width, height, interpolation);
@@ -313,8 +313,7 @@ VBP_FUNCTION void normalise(const Image& image, const Preprocessing& preprocessi
   detail::check_image(image);
   const auto plane = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   if (out.size() != 3 * plane) {
-    throw ShapeError("a network input of " + std::to_string(3 * plane) + " values cannot be written to " +
-                     std::to_string(out.size()));
+    throw_shape_error({"a network input of ", 3 * plane, " values cannot be written to ", out.size()});
   }
   for (std::size_t channel = 0; channel < 3; ++channel) {
     // In float and in PyTorch's order, so that the result is PyTorch's to the last bit.
@@ -356,8 +355,7 @@ VBP_FUNCTION void evaluation_transform(const Image& image, const Preprocessing& 
   const auto size = static_cast<std::size_t>(preprocessing.image_size);
   // Before the work of resizing, and before anything is written.
   if (out.size() != 3 * size * size) {
-    throw ShapeError("a network input of " + std::to_string(3 * size * size) +
-                     " values cannot be written to " + std::to_string(out.size()));
+    throw_shape_error({"a network input of ", 3 * size * size, " values cannot be written to ", out.size()});
   }
   normalise(evaluation_crop(image, preprocessing), preprocessing, out);
 }

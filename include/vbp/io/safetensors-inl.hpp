@@ -18,7 +18,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/io/safetensors.hpp"
 
 namespace vbp::inline VBP_ABI::io {
@@ -74,7 +74,7 @@ void convert_floating(const TensorView& view, T* out) {
     case Dtype::F64:
       return convert_elements<double>(view.data, out, same);
     default:
-      throw ValueError(std::string(dtype_name(view.dtype)) + " is not a floating point type");
+      throw_value_error({dtype_name(view.dtype), " is not a floating point type"});
   }
 }
 
@@ -214,19 +214,19 @@ class HeaderParser final : public nlohmann::json_sax<Json> {
   bool binary(binary_t&) override { return refuse(); }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    throw FileError(path_, "the header is not valid JSON at its byte " + std::to_string(position));
+    throw_file_error(path_, {"the header is not valid JSON at its byte ", position});
   }
 
  private:
   enum class At { start, top, metadata, tensor, shape, offsets };
 
-  [[noreturn]] void fail(const std::string& reason) const { throw FileError(path_, reason); }
+  [[noreturn]] void fail(const std::string& reason) const { throw_file_error(path_, {reason}); }
   [[noreturn]] void fail_tensor(const std::string& reason) const {
     fail("tensor " + name_text(tensor_) + ": " + reason);
   }
 
   /// Throws for a value of a kind that the format does not allow here.
-  [[noreturn]] bool refuse() const { throw FileError(path_, refusal()); }
+  [[noreturn]] bool refuse() const { throw_file_error(path_, {refusal()}); }
   std::string refusal() const {
     if (at_ == At::start) return "the header is not a JSON object";
     if (at_ == At::metadata) return "metadata " + name_text(key_) + " is not a string";
@@ -303,12 +303,12 @@ VBP_FUNCTION const TensorView* SafetensorsFile::find(std::string_view name) cons
 
 VBP_FUNCTION const TensorView& SafetensorsFile::tensor(std::string_view name) const {
   const TensorView* view = find(name);
-  if (!view) throw FileError(path_, "has no tensor " + detail::name_text(name));
+  if (!view) throw_file_error(path_, {"has no tensor ", detail::name_text(name)});
   return *view;
 }
 
 VBP_FUNCTION [[noreturn]] void SafetensorsFile::fail(const std::string& reason) const {
-  throw FileError(path_, reason);
+  throw_file_error(path_, {reason});
 }
 
 VBP_FUNCTION [[noreturn]] void SafetensorsFile::fail(std::string_view tensor,
@@ -437,7 +437,7 @@ VBP_FUNCTION std::string safetensors_header(std::span<const NamedTensor> tensors
     try {
       return nlohmann::json(text).dump();
     } catch (const nlohmann::json::exception&) {
-      throw ValueError("the text " + detail::name_text(text) + " is not valid UTF-8");
+      throw_value_error({"the text ", detail::name_text(text), " is not valid UTF-8"});
     }
   };
   std::string header;
@@ -455,14 +455,13 @@ VBP_FUNCTION std::string safetensors_header(std::span<const NamedTensor> tensors
     const std::string& name = tensor.name;
     const TensorView& view = tensor.view;
     const std::uint64_t bytes = tensor.bytes();
-    if (name.empty()) throw ValueError("a tensor has no name");
-    if (name == "__metadata__") throw ValueError("a tensor must not be named __metadata__");
-    if (!seen.insert(name).second) throw ValueError("two tensors are named " + detail::name_text(name));
+    if (name.empty()) throw_value_error({"a tensor has no name"});
+    if (name == "__metadata__") throw_value_error({"a tensor must not be named __metadata__"});
+    if (!seen.insert(name).second) throw_value_error({"two tensors are named ", detail::name_text(name)});
     const bool negative = std::any_of(view.shape.begin(), view.shape.end(), [](Index n) { return n < 0; });
     if (negative || detail::byte_count(view.dtype, view.shape) != bytes) {
-      throw ValueError("tensor " + detail::name_text(name) + ": " + std::to_string(bytes) +
-                       " bytes do not fit the shape " + detail::shape_text(view.shape) + " of " +
-                       std::string(dtype_name(view.dtype)));
+      throw_value_error({"tensor ", detail::name_text(name), ": ", bytes, " bytes do not fit the shape ",
+                         detail::shape_text(view.shape), " of ", dtype_name(view.dtype)});
     }
     begin_entry(name);
     header += "\"dtype\":\"" + std::string(dtype_name(view.dtype)) + "\",\"shape\":[";
@@ -475,7 +474,7 @@ VBP_FUNCTION std::string safetensors_header(std::span<const NamedTensor> tensors
   header += header.empty() ? "{}" : "}";
   header.append((8 - header.size() % 8) % 8, ' ');
   if (header.size() > detail::kMostHeaderBytes) {
-    throw ValueError("a header of " + std::to_string(header.size()) + " bytes is over the limit of 100 MB");
+    throw_value_error({"a header of ", header.size(), " bytes is over the limit of 100 MB"});
   }
   std::string length(sizeof(std::uint64_t), '\0');
   const std::uint64_t size = header.size();

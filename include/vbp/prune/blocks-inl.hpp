@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/blocks.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -19,17 +19,15 @@ namespace detail {
 
 VBP_FUNCTION void require_one_per_block(std::size_t entries, const char* what, std::size_t blocks) {
   if (entries == blocks) return;
-  throw ShapeError(std::string(what) + " of " + std::to_string(entries) + " blocks for " +
-                   std::to_string(blocks));
+  throw_shape_error({what, " of ", entries, " blocks for ", blocks});
 }
 
 VBP_FUNCTION Index hidden_width_of(const BlockShape& shape) {
   if (shape.fc1_bias != shape.fc1_rows || shape.fc2_columns != shape.fc1_rows ||
       shape.fc2_bias != shape.fc2_rows) {
-    throw ShapeError("fc1 [" + std::to_string(shape.fc1_rows) + ", " + std::to_string(shape.fc1_columns) +
-                     "] + [" + std::to_string(shape.fc1_bias) + "] and fc2 [" +
-                     std::to_string(shape.fc2_rows) + ", " + std::to_string(shape.fc2_columns) + "] + [" +
-                     std::to_string(shape.fc2_bias) + "] do not fit together");
+    throw_shape_error({"fc1 [", shape.fc1_rows, ", ", shape.fc1_columns, "] + [", shape.fc1_bias,
+                       "] and fc2 [", shape.fc2_rows, ", ", shape.fc2_columns, "] + [", shape.fc2_bias,
+                       "] do not fit together"});
   }
   return shape.fc1_rows;
 }

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/method.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -27,7 +28,7 @@ template <class List, class NameAt>
                                      NameAt name_at) {
   std::string known;
   for (const auto& entry : list) known += (known.empty() ? "" : ", ") + std::string(name_at(entry));
-  throw ValueError("no " + std::string(what) + " is named \"" + std::string(name) + "\"; there are " + known);
+  throw_value_error({"no ", what, " is named \"", name, "\"; there are ", known});
 }
 
 }  // namespace detail

@@ -119,7 +119,9 @@ class ResidualNetworkAdapter final : public AnyResidualNetwork {
   void inputs(Index step, Index layer, const MatrixView<float>& x, Matrix<float>& out) override {
     network_.inputs(step, layer, x, out);
   }
-  void run(Index step, const MatrixView<float>& x, Matrix<float>& out) override { network_.run(step, x, out); }
+  void run(Index step, const MatrixView<float>& x, Matrix<float>& out) override {
+    network_.run(step, x, out);
+  }
   void add_output(Index step, const MatrixView<float>& x, Eigen::Map<Matrix<float>> stream) override {
     network_.add_output(step, x, stream);
   }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/selection.hpp"
 
 namespace vbp::inline VBP_ABI {
@@ -14,11 +14,10 @@ VBP_FUNCTION void require_indices(std::span<const Index> indices, Index width) {
   Index last = -1;
   for (const Index index : indices) {
     if (index < 0 || index >= width) {
-      throw ValueError("index " + std::to_string(index) + " is outside [0, " + std::to_string(width) + ")");
+      throw_value_error({"index ", index, " is outside [0, ", width, ")"});
     }
     if (index <= last) {
-      throw ValueError("indices must ascend without repetition, but " + std::to_string(index) + " follows " +
-                       std::to_string(last));
+      throw_value_error({"indices must ascend without repetition, but ", index, " follows ", last});
     }
     last = index;
   }

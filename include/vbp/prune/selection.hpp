@@ -23,7 +23,8 @@ Matrix<typename Derived::Scalar> select_rows(const Eigen::MatrixBase<Derived>& m
   require_indices(kept, source.rows());
   Matrix<typename Derived::Scalar> result(static_cast<Index>(kept.size()), source.cols());
   auto* to = result.data();
-  for (const Index row : kept) to = std::copy_n(source.data() + row * source.outerStride(), source.cols(), to);
+  for (const Index row : kept)
+    to = std::copy_n(source.data() + row * source.outerStride(), source.cols(), to);
   return result;
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/kernels/syrk.hpp"
 #include "vbp/stats/covariance.hpp"
 
@@ -17,17 +17,16 @@ namespace detail {
 
 VBP_FUNCTION void require_covariance_features(Index features) {
   if (features > 0) return;
-  throw ShapeError("a covariance needs at least one feature, not " + std::to_string(features));
+  throw_shape_error({"a covariance needs at least one feature, not ", features});
 }
 
 VBP_FUNCTION void require_samples_of_covariance(std::int64_t count) {
   if (count >= 2) return;
-  throw ValueError("a covariance needs two samples, there are " + std::to_string(count));
+  throw_value_error({"a covariance needs two samples, there are ", count});
 }
 
 VBP_FUNCTION [[noreturn]] void refuse_target_rows(Index samples, Index targets) {
-  throw ShapeError("features of " + std::to_string(samples) + " samples and targets of " +
-                   std::to_string(targets));
+  throw_shape_error({"features of ", samples, " samples and targets of ", targets});
 }
 
 }  // namespace detail
@@ -36,42 +35,45 @@ template <std::floating_point T>
 Covariance<T>::Covariance(Index features, Index targets) : targets_(targets) {
   detail::require_covariance_features(features);
   if (targets < 0 || targets > features) {
-    throw ShapeError(std::to_string(targets) + " of " + std::to_string(features) +
-                     " features cannot be targets");
+    throw_shape_error({targets, " of ", features, " features cannot be targets"});
   }
   shift_ = Vector<T>::Zero(features);
-  sum_ = Vector<double>::Zero(features);
-  products_ = Matrix<double>::Zero(features, features);
+  sum_ = Vector<Sum>::Zero(features);
+  products_ = Matrix<Sum>::Zero(features, features);
 }
 
 template <std::floating_point T>
 Covariance<T> Covariance<T>::from_sums(std::int64_t count, Vector<T> shift, Vector<double> sum,
-                            Matrix<double> products) {
+                                       Matrix<double> products) {
   const Index features = shift.size();
   if (sum.size() != features || products.rows() != features || products.cols() != features) {
-    throw ShapeError("a shift of " + std::to_string(features) + " features, sums of " +
-                     std::to_string(sum.size()) + " and products of [" + std::to_string(products.rows()) +
-                     ", " + std::to_string(products.cols()) + "]");
+    throw_shape_error({"a shift of ", features, " features, sums of ", sum.size(), " and products of [",
+                       products.rows(), ", ", products.cols(), "]"});
   }
   detail::require_covariance_features(features);
-  if (count < 0) throw ValueError("a negative sample count: " + std::to_string(count));
-  for (Index i = 0; i < features; ++i) {
-    const bool finite =
-        std::isfinite(shift(i)) && std::isfinite(sum(i)) && products.row(i).tail(features - i).allFinite();
-    const double square = count > 0 ? sum(i) * (sum(i) / static_cast<double>(count)) : 0.0;
-    if (!finite || products(i, i) < square * (1.0 - 1e-4)) {
-      throw ValueError("feature " + std::to_string(i) + " has no valid moments");
-    }
-  }
-  if (count == 0 && !(sum.isZero(0.0) && products.isZero(0.0))) {
-    throw ValueError("sums that are not zero, of no samples");
-  }
+  if (count < 0) throw_value_error({"a negative sample count: ", count});
   Covariance result;
   result.count_ = count;
   result.shift_ = std::move(shift);
   result.sum_ = std::move(sum);
   result.products_ = std::move(products);
+  result.require_valid_sums();
   return result;
+}
+
+template <std::floating_point T>
+void Covariance<T>::require_valid_sums() const {
+  for (Index i = 0; i < features(); ++i) {
+    const bool finite = std::isfinite(shift_(i)) && std::isfinite(sum_(i)) &&
+                        products_.row(i).tail(features() - i).allFinite();
+    const double square = count_ > 0 ? sum_(i) * (sum_(i) / static_cast<double>(count_)) : 0.0;
+    if (!finite || products_(i, i) < square * (1.0 - 1e-4)) {
+      throw_value_error({"feature ", i, " has no valid moments"});
+    }
+  }
+  if (count_ == 0 && !(sum_.isZero(0.0) && products_.isZero(0.0))) {
+    throw_value_error({"sums that are not zero, of no samples"});
+  }
 }
 
 template <std::floating_point T>
@@ -81,7 +83,7 @@ void Covariance<T>::merge(const Covariance& other) {
       return std::to_string(of.features()) + " features" +
              (of.targets_ > 0 ? ", " + std::to_string(of.targets_) + " of them targets" : "");
     };
-    throw ShapeError("cannot merge a covariance of " + size(other) + " into one of " + size(*this));
+    throw_shape_error({"cannot merge a covariance of ", size(other), " into one of ", size(*this)});
   }
   if (other.count_ == 0) return;
   if (count_ == 0) {
@@ -91,8 +93,8 @@ void Covariance<T>::merge(const Covariance& other) {
   // With d the distance of the shifts, sum (x - c)(x - c)^T = Q' + s' d^T + d s'^T + n' d d^T; as
   // (s' + n' d)(s' + n' d)^T / n' - s' s'^T / n' the update stays symmetric and of rank two.
   const auto n = static_cast<double>(other.count_);
-  const Vector<double> moved =
-      other.sum_ + n * (other.shift_.template cast<double>() - shift_.template cast<double>());
+  const Vector<Sum> moved =
+      other.sum_ + n * (other.shift_.template cast<Sum>() - shift_.template cast<Sum>());
   for (Index i = 0; i < features(); ++i) {
     const Index rest = features() - i;
     products_.row(i).tail(rest) += other.products_.row(i).tail(rest) +
@@ -105,14 +107,14 @@ void Covariance<T>::merge(const Covariance& other) {
 
 template <std::floating_point T>
 Vector<double> Covariance<T>::mean() const {
-  if (count_ == 0) return Vector<double>::Zero(features());
-  return shift_.template cast<double>() + sum_ / static_cast<double>(count_);
+  if (count_ == 0) return Vector<Sum>::Zero(features());
+  return shift_.template cast<Sum>() + sum_ / static_cast<double>(count_);
 }
 
 template <std::floating_point T>
 Matrix<double> Covariance<T>::m2() const {
   const Index n = features();
-  Matrix<double> result(n, n);
+  Matrix<Sum> result(n, n);
   if (count_ == 0) return result.setZero();
   for (Index i = 0; i < n; ++i) {
     result.row(i).tail(n - i) =
@@ -138,7 +140,7 @@ Matrix<double> Covariance<T>::m2() const {
 template <std::floating_point T>
 Matrix<double> Covariance<T>::covariance() const {
   detail::require_samples_of_covariance(count_);
-  Matrix<double> result = m2();
+  Matrix<Sum> result = m2();
   result /= static_cast<double>(count_ - 1);
   return result;
 }

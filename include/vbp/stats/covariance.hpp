@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "vbp/core/dependent.hpp"
 #include "vbp/core/threads.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/stats/samples.hpp"
@@ -29,8 +30,9 @@ class Covariance {
   explicit Covariance(Index features, Index targets = 0);
 
   /// From sums that were kept elsewhere (a calibration file): of deviations from `shift`, and of their
-  /// products, of which the upper triangle is read. The result has the same bits as the original. Throws ShapeError where sizes differ, ValueError for a negative count, sums of no samples, a variance
-  /// that is negative beyond rounding, or anything not finite.
+  /// products, of which the upper triangle is read. The result has the same bits as the original. Throws
+  /// ShapeError where sizes differ, ValueError for a negative count, sums of no samples, a variance that is
+  /// negative beyond rounding, or anything not finite.
   static Covariance from_sums(std::int64_t count, Vector<T> shift, Vector<double> sum,
                               Matrix<double> products);
 
@@ -91,9 +93,14 @@ class Covariance {
   Vector<double> variance() const;
 
  private:
+  using Sum = detail::DoubleFor<T>;
+
   static constexpr Index kShiftRows = 256;
 
   Covariance() = default;
+
+  /// Throws ValueError as from_sums does.
+  void require_valid_sums() const;
 
   /// The provisional mean of what is seen first.
   template <class S>
@@ -110,8 +117,8 @@ class Covariance {
   std::int64_t count_ = 0;
   Index targets_ = 0;
   Vector<T> shift_;
-  Vector<double> sum_;
-  Matrix<double> products_;  ///< shifted by shift_; never read below the diagonal
+  Vector<Sum> sum_;
+  Matrix<Sum> products_;  ///< shifted by shift_; never read below the diagonal
 };
 
 }  // namespace vbp::inline VBP_ABI

@@ -4,22 +4,21 @@
 #include <string>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/stats/samples.hpp"
 
 namespace vbp::inline VBP_ABI::detail {
 
 VBP_FUNCTION void require_features(Index columns, Index features, const char* of) {
   if (columns == features) return;
-  throw ShapeError("samples of " + std::to_string(columns) + " features for " + of + " of " +
-                   std::to_string(features));
+  throw_shape_error({"samples of ", columns, " features for ", of, " of ", features});
 }
 
 /// Throws the ValueError of refuse_feature; `sample` holds `value`, or is -1 where all are finite.
 VBP_FUNCTION [[noreturn]] void refuse_sample(Index feature, Index sample, double value, const char* moment) {
   const std::string name = "feature " + std::to_string(feature);
-  if (sample < 0) throw ValueError("the " + std::string(moment) + " of " + name + " overflows");
-  throw ValueError(name + " of sample " + std::to_string(sample) + " is " +
-                   (std::isnan(value) ? "NaN" : "infinite"));
+  if (sample < 0) throw_value_error({"the ", moment, " of ", name, " overflows"});
+  throw_value_error({name, " of sample ", sample, " is ", (std::isnan(value) ? "NaN" : "infinite")});
 }
 
 template <class S>

@@ -19,8 +19,8 @@ MatrixView<typename Derived::Scalar> samples_view(const Eigen::DenseBase<Derived
 /// Throws ShapeError unless samples have as many features as `of`, "statistics" or "a covariance", has.
 VBP_FUNCTION void require_features(Index columns, Index features, const char* of);
 
-/// Throws ValueError for a column whose `moment` did not come out finite: names the sample that is not finite,
-/// or else says that the moment overflows. `first` is the first column's number among the features.
+/// Throws ValueError for a column whose `moment` did not come out finite: names the sample that is not
+/// finite, or else says that the moment overflows. `first` is the first column's number among the features.
 VBP_FUNCTION [[noreturn]] void refuse_feature(const MatrixView<float>& samples, Index column,
                                               const char* moment, Index first = 0);
 VBP_FUNCTION [[noreturn]] void refuse_feature(const MatrixView<double>& samples, Index column,

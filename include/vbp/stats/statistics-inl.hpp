@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/kernels/moments.hpp"
 #include "vbp/stats/statistics.hpp"
 
@@ -17,18 +17,17 @@ namespace detail {
 
 VBP_FUNCTION void require_statistics_features(Index features) {
   if (features > 0) return;
-  throw ShapeError("statistics need at least one feature, not " + std::to_string(features));
+  throw_shape_error({"statistics need at least one feature, not ", features});
 }
 
 VBP_FUNCTION void require_statistics_match(Index other, Index features) {
   if (other == features) return;
-  throw ShapeError("cannot merge statistics of " + std::to_string(other) + " features into " +
-                   std::to_string(features));
+  throw_shape_error({"cannot merge statistics of ", other, " features into ", features});
 }
 
 VBP_FUNCTION void require_samples_of_variance(std::int64_t count) {
   if (count >= 2) return;
-  throw ValueError("a variance needs two samples, there are " + std::to_string(count));
+  throw_value_error({"a variance needs two samples, there are ", count});
 }
 
 /// Joins the moments of two sets of samples, b into a.
@@ -54,18 +53,17 @@ Statistics<T>::Statistics(Index features) {
 template <std::floating_point T>
 Statistics<T> Statistics<T>::from_moments(std::int64_t count, Vector<T> mean, Vector<T> m2) {
   if (mean.size() != m2.size()) {
-    throw ShapeError("a mean of " + std::to_string(mean.size()) + " features and a second moment of " +
-                     std::to_string(m2.size()));
+    throw_shape_error({"a mean of ", mean.size(), " features and a second moment of ", m2.size()});
   }
   Statistics result(mean.size());
-  if (count < 0) throw ValueError("a negative sample count: " + std::to_string(count));
+  if (count < 0) throw_value_error({"a negative sample count: ", count});
   for (Index j = 0; j < mean.size(); ++j) {
     if (!std::isfinite(mean[j]) || !std::isfinite(m2[j]) || m2[j] < T(0)) {
-      throw ValueError("feature " + std::to_string(j) + " has no valid moments");
+      throw_value_error({"feature ", j, " has no valid moments"});
     }
   }
   if (count == 0 && !(mean.isZero(T(0)) && m2.isZero(T(0)))) {
-    throw ValueError("moments that are not zero, of no samples");
+    throw_value_error({"moments that are not zero, of no samples"});
   }
   result.count_ = count;
   result.mean_ = std::move(mean);

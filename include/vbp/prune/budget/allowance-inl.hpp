@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/core/text.hpp"
 #include "vbp/prune/budget/allowance.hpp"
 
@@ -15,29 +14,29 @@ namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION void require_options(const PrunerOptions& options) {
   if (options.rate.has_value() == options.kept.has_value()) {
-    throw ValueError("give either a rate or a kept count to prune to");
+    throw_value_error({"give either a rate or a kept count to prune to"});
   }
   if (options.rate && !(*options.rate >= 0.0 && *options.rate < 1.0)) {
-    throw ValueError("rate " + shortest_text(*options.rate) + " is outside [0, 1)");
+    throw_value_error({"rate ", shortest_text(*options.rate), " is outside [0, 1)"});
   }
   if (options.kept && *options.kept < 1) {
-    throw ValueError("kept count " + std::to_string(*options.kept) + " is not positive");
+    throw_value_error({"kept count ", *options.kept, " is not positive"});
   }
   if (options.min_width < 1) {
-    throw ValueError("minimum width " + std::to_string(options.min_width) + " is less than 1");
+    throw_value_error({"minimum width ", options.min_width, " is less than 1"});
   }
   if (options.max_width && *options.max_width < options.min_width) {
-    throw ValueError("maximum width " + std::to_string(*options.max_width) +
-                     " is less than the minimum width " + std::to_string(options.min_width));
+    throw_value_error(
+        {"maximum width ", *options.max_width, " is less than the minimum width ", options.min_width});
   }
   if (options.multiple < 1) {
-    throw ValueError("width multiple " + std::to_string(options.multiple) + " is less than 1");
+    throw_value_error({"width multiple ", options.multiple, " is less than 1"});
   }
 }
 
 VBP_FUNCTION Index whole_share(double share, Index total) {
-  // A decimal share is off by half an ulp in binary and its product by another half. 1e-12 covers thousands of
-  // ulps, and no share that is meant to stay below a whole count is that close to it.
+  // A decimal share is off by half an ulp in binary and its product by another half. 1e-12 covers thousands
+  // of ulps, and no share that is meant to stay below a whole count is that close to it.
   const double count = static_cast<double>(total);
   return std::min(total, static_cast<Index>(std::floor(share * count + 1e-12 * count)));
 }
@@ -51,8 +50,7 @@ VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total)
   require_options(options);
   if (options.kept) {
     if (*options.kept > total) {
-      throw ValueError("cannot keep " + std::to_string(*options.kept) + " of " + std::to_string(total) +
-                       " hidden neurons");
+      throw_value_error({"cannot keep ", *options.kept, " of ", total, " hidden neurons"});
     }
     return total - *options.kept;
   }
@@ -60,37 +58,35 @@ VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total)
 }
 
 VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& names,
-                                         const std::vector<Index>& widths, const PrunerOptions& options) {
+                                               const std::vector<Index>& widths,
+                                               const PrunerOptions& options) {
   require_options(options);
   if (names.size() != widths.size()) {
-    throw ShapeError(std::to_string(names.size()) + " names for " + std::to_string(widths.size()) +
-                     " blocks");
+    throw_shape_error({names.size(), " names for ", widths.size(), " blocks"});
   }
-  std::set<std::string> known;
-  for (const std::string& name : names) {
-    if (!known.insert(name).second) throw ValueError("two blocks are named " + name);
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (std::find(names.begin(), name, *name) != name) throw_value_error({"two blocks are named ", *name});
   }
-  const std::set<std::string> excluded(options.exclude.begin(), options.exclude.end());
-  for (const std::string& name : excluded) {
-    if (known.contains(name)) continue;
+  for (const std::string& name : options.exclude) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     std::string list;
-    for (const std::string& other : names) list += (list.empty() ? "" : ", ") + other;
-    throw ValueError("no block is named " + name + "; there are " + list);
+    for (const std::string& other : names) list += text_of({list.empty() ? "" : ", ", other});
+    throw_value_error({"no block is named ", name, "; there are ", list});
   }
-  std::vector<Allowance> result;
+  std::vector<Allowance> result(names.size());
   for (std::size_t b = 0; b < names.size(); ++b) {
-    Allowance block{.width = widths[b]};
-    if (!excluded.contains(names[b])) {
-      block.most = std::max<Index>(0, widths[b] - options.min_width);
-      if (options.max_width) block.least = std::max<Index>(0, widths[b] - *options.max_width);
-    }
-    result.push_back(block);
+    Allowance& block = result[b];
+    block.width = widths[b];
+    if (std::find(options.exclude.begin(), options.exclude.end(), names[b]) != options.exclude.end())
+      continue;
+    block.most = std::max<Index>(0, widths[b] - options.min_width);
+    if (options.max_width) block.least = std::max<Index>(0, widths[b] - *options.max_width);
   }
   return result;
 }
 
 VBP_FUNCTION void require_reachable(Index removals, const std::vector<Allowance>& blocks,
-                              const PrunerOptions& options) {
+                                    const PrunerOptions& options) {
   Index total = 0, least = 0, most = 0;
   for (const Allowance& block : blocks) {
     total += block.width;
@@ -100,12 +96,11 @@ VBP_FUNCTION void require_reachable(Index removals, const std::vector<Allowance>
   const std::string task =
       "cannot remove " + std::to_string(removals) + " of " + std::to_string(total) + " hidden neurons: ";
   if (removals > most) {
-    throw ValueError(task + "under " + narrowest_constraints(options) + " at most " + std::to_string(most) +
-                     " can go");
+    throw_value_error({task, "under ", narrowest_constraints(options), " at most ", most, " can go"});
   }
   if (removals < least) {
-    throw ValueError(task + "under the maximum width " + std::to_string(*options.max_width) + " at least " +
-                     std::to_string(least) + " must go");
+    throw_value_error(
+        {task, "under the maximum width ", *options.max_width, " at least ", least, " must go"});
   }
 }
 

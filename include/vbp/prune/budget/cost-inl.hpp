@@ -15,8 +15,8 @@ VBP_FUNCTION LayerCost linear_cost(std::string name, Index rows, Index in, Index
           .macs = rows * in * out};
 }
 
-VBP_FUNCTION LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels, Index kernel,
-                                      Index out, bool bias) {
+VBP_FUNCTION LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels,
+                                            Index kernel, Index out, bool bias) {
   LayerCost cost = linear_cost(std::move(name), positions, in_channels * kernel * kernel, out, bias);
   cost.kind = "patch_embedding";
   return cost;

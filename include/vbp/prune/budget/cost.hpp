@@ -44,13 +44,13 @@ struct Cost {
   }
 };
 
-/// A linear layer [out, in] over `rows` tokens. 
+/// A linear layer [out, in] over `rows` tokens.
 VBP_FUNCTION LayerCost linear_cost(std::string name, Index rows, Index in, Index out, bool bias = true);
 
 /// A convolution whose kernels do not overlap (a patch embedding): a linear layer from in_channels * kernel *
 /// kernel pixels to out features, at each of `positions` places.
-VBP_FUNCTION LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels, Index kernel,
-                                      Index out, bool bias = true);
+VBP_FUNCTION LayerCost patch_embedding_cost(std::string name, Index positions, Index in_channels,
+                                            Index kernel, Index out, bool bias = true);
 
 /// A convolution of each channel by itself with a kernel of `kernel` x `kernel`, at each of `positions`
 /// places; products with zeros around the image count.

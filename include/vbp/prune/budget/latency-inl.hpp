@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/core/text.hpp"
 #include "vbp/prune/budget/allowance.hpp"
 #include "vbp/prune/budget/latency.hpp"
@@ -96,8 +96,8 @@ struct Faster {
 
 }  // namespace detail
 
-VBP_FUNCTION std::optional<std::vector<Index>> cheapest_within(
-    const std::vector<std::vector<TimedCut>>& cuts, double limit) {
+VBP_FUNCTION std::optional<std::vector<Index>> cheapest_within(const std::vector<std::vector<TimedCut>>& cuts,
+                                                               double limit) {
   detail::TimedStates all;
   std::vector<double> fastest;
   for (const std::vector<TimedCut>& block : cuts) {
@@ -140,7 +140,7 @@ VBP_FUNCTION std::vector<TimedCut> timed_cuts(const std::string& name, std::size
   for (const Index removed : possible_removals(name, allowance, options)) {
     for (; summed < removed; ++summed) cost += ranking.cost[static_cast<std::size_t>(summed)];
     const double taken = time(block, allowance.width - removed);
-    if (!std::isfinite(taken)) throw ValueError(name + ": a time is not finite");
+    if (!std::isfinite(taken)) throw_value_error({name, ": a time is not finite"});
     // Losing more neurons for the same time is never worth it; a level curve has many such cuts.
     const bool useless = !cuts.empty() && taken >= cuts.back().time && cost >= cuts.back().cut.cost;
     if (!useless) cuts.push_back({{removed, cost}, taken});
@@ -167,8 +167,8 @@ VBP_FUNCTION PruningPlan plan_within_time(const std::vector<std::string>& names,
   }
   const auto removed = cheapest_within(cuts, limit);
   if (!removed) {
-    throw ValueError("cannot come down to " + shortest_text(limit) + unit + ": under " +
-                     narrowest_constraints(options) + " the least is " + detail::rounded_up(least) + unit);
+    throw_value_error({"cannot come down to ", shortest_text(limit), unit, ": under ",
+                       narrowest_constraints(options), " the least is ", detail::rounded_up(least), unit});
   }
   return detail::plan_of_removals(names, rankings, *removed);
 }
@@ -196,7 +196,7 @@ VBP_FUNCTION TimedPlan plan_within_measured_time(const std::vector<std::string>&
     const double saved = (whole - result.time) / scale;
     if (measured == kMeasurements || !(saved > 0.0)) return result;
     const double taken = measure(result.plan);
-    if (!std::isfinite(taken)) throw ValueError("a measured time is not finite");
+    if (!std::isfinite(taken)) throw_value_error({"a measured time is not finite"});
     if (std::abs(taken - result.time) <= kTolerance * result.time) return result;
     scale = std::clamp((whole - taken) / saved, kLeastScale, kMostScale);
   }

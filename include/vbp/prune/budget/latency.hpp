@@ -38,8 +38,8 @@ struct TimedCut {
 /// 1/20000 of what the cuts can save share a state, which keeps the cheapest with its exact time: the limit
 /// holds exactly, and at most one such unit a block is given away. The states do not depend on the limit, so
 /// that the choice's own time as the limit gives the same choice.
-VBP_FUNCTION std::optional<std::vector<Index>> cheapest_within(
-    const std::vector<std::vector<TimedCut>>& cuts, double limit);
+VBP_FUNCTION std::optional<std::vector<Index>> cheapest_within(const std::vector<std::vector<TimedCut>>& cuts,
+                                                               double limit);
 
 /// What a block takes at a hidden width, in any unit of time.
 using BlockTime = std::function<double(std::size_t block, Index width)>;

@@ -7,46 +7,48 @@
 #include <numeric>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/budget/removals.hpp"
 
 namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& ascending,
-                                        const std::vector<Allowance>& blocks, Index removals) {
-  std::vector<Index> removed;
-  std::vector<std::tuple<double, std::size_t>> candidates;
-  for (std::size_t b = 0; b < blocks.size(); ++b) {
-    removed.push_back(blocks[b].least);
-    removals -= blocks[b].least;
-    for (Index i = blocks[b].least; i < blocks[b].most; ++i) {
-      candidates.emplace_back(ascending[b][static_cast<std::size_t>(i)], b);
+                                              const std::vector<Allowance>& blocks, Index removals) {
+  std::vector<Index> removed(blocks.size());
+  for (std::size_t b = 0; b < blocks.size(); ++b) removals -= removed[b] = blocks[b].least;
+  for (; removals > 0; --removals) {
+    std::size_t cheapest = blocks.size();
+    double least = 0.0;
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+      if (removed[b] == blocks[b].most) continue;
+      const double score = ascending[b][static_cast<std::size_t>(removed[b])];
+      if (cheapest < blocks.size() && !(score < least)) continue;
+      cheapest = b;
+      least = score;
     }
+    ++removed[cheapest];
   }
-  const auto end = candidates.begin() + removals;
-  std::nth_element(candidates.begin(), end, candidates.end());
-  for (auto candidate = candidates.begin(); candidate != end; ++candidate) ++removed[std::get<1>(*candidate)];
   return removed;
 }
 
 VBP_FUNCTION std::vector<Index> remove_evenly(const std::vector<Allowance>& blocks, Index removals) {
   // The sum of the clamped shares is piecewise linear in f with its bends at least/width and most/width. Find
   // the last bend p/q at which it does not exceed the removals: it tells which blocks are clamped, and how.
-  std::vector<std::tuple<Index, Index>> bends{{0, 1}};
-  for (const Allowance& block : blocks) {
-    bends.emplace_back(block.least, block.width);
-    bends.emplace_back(block.most, block.width);
-  }
   Index p = 0, q = 1;
-  for (const auto& [bend_p, bend_q] : bends) {
+  const auto try_bend = [&](Index bend_p, Index bend_q) {
     Index sum = 0;
     for (const Allowance& block : blocks) {
       sum += std::clamp(bend_p * block.width, block.least * bend_q, block.most * bend_q);
     }
-    if (sum <= removals * bend_q && bend_p * q > p * bend_q) std::tie(p, q) = std::tie(bend_p, bend_q);
+    if (sum > removals * bend_q || bend_p * q <= p * bend_q) return;
+    p = bend_p;
+    q = bend_q;
+  };
+  for (const Allowance& block : blocks) {
+    try_bend(block.least, block.width);
+    try_bend(block.most, block.width);
   }
   std::vector<Index> removed(blocks.size());
   std::vector<std::size_t> free;
@@ -65,15 +67,22 @@ VBP_FUNCTION std::vector<Index> remove_evenly(const std::vector<Allowance>& bloc
   }
   Index left = removals;
   for (const std::size_t b : free) left -= removed[b] = removals * blocks[b].width / free_width;
-  const auto remainder = [&](std::size_t b) { return removals * blocks[b].width % free_width; };
-  std::stable_sort(free.begin(), free.end(),
-                   [&](std::size_t a, std::size_t b) { return remainder(a) > remainder(b); });
-  for (std::size_t i = 0; i < static_cast<std::size_t>(left); ++i) ++removed[free[i]];
+  // Of equal remainders the lower block's comes first.
+  for (; left > 0; --left) {
+    auto next = free.begin();
+    for (auto other = next + 1; other != free.end(); ++other) {
+      if (removals * blocks[*other].width % free_width > removals * blocks[*next].width % free_width) {
+        next = other;
+      }
+    }
+    ++removed[*next];
+    free.erase(next);
+  }
   return removed;
 }
 
 VBP_FUNCTION std::optional<std::vector<Index>> cheapest_cuts(const std::vector<std::vector<Cut>>& cuts,
-                                                       Index removals) {
+                                                             Index removals) {
   // All counts are multiples of their greatest common divisor, mostly the width multiple: count in that unit.
   Index unit = 0, most = 0;
   for (const std::vector<Cut>& block : cuts) {
@@ -128,19 +137,18 @@ VBP_FUNCTION std::vector<Index> removals_to_multiple(const Allowance& block, Ind
 }
 
 VBP_FUNCTION std::vector<Index> possible_removals(const std::string& name, const Allowance& block,
-                                            const PrunerOptions& options) {
+                                                  const PrunerOptions& options) {
   std::vector<Index> counts = removals_to_multiple(block, options.multiple);
   if (counts.empty()) {
-    throw ValueError(name + ": no multiple of " + std::to_string(options.multiple) +
-                     " lies between the minimum width " + std::to_string(options.min_width) +
-                     " and the maximum width " + std::to_string(*options.max_width));
+    throw_value_error({name, ": no multiple of ", options.multiple, " lies between the minimum width ",
+                       options.min_width, " and the maximum width ", *options.max_width});
   }
   return counts;
 }
 
 VBP_FUNCTION std::vector<Index> choose_removals(const std::vector<std::string>& names,
-                                          const std::vector<std::vector<double>>& ascending,
-                                          const PrunerOptions& options) {
+                                                const std::vector<std::vector<double>>& ascending,
+                                                const PrunerOptions& options) {
   std::vector<Index> widths;
   for (const std::vector<double>& scores : ascending) widths.push_back(static_cast<Index>(scores.size()));
   const std::vector<Allowance> blocks = allowances(names, widths, options);
@@ -165,9 +173,8 @@ VBP_FUNCTION std::vector<Index> choose_removals(const std::vector<std::string>& 
   }
   const auto removed = cheapest_cuts(cuts, removals);
   if (!removed) {
-    throw ValueError("cannot remove as few as " + std::to_string(removals) +
-                     " hidden neurons: the maximum width " + std::to_string(*options.max_width) +
-                     " and the width multiple " + std::to_string(options.multiple) + " make more go");
+    throw_value_error({"cannot remove as few as ", removals, " hidden neurons: the maximum width ",
+                       *options.max_width, " and the width multiple ", options.multiple, " make more go"});
   }
   return *removed;
 }

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/core/text.hpp"
 #include "vbp/prune/budget/allowance.hpp"
 #include "vbp/prune/budget/removals.hpp"
@@ -21,15 +21,14 @@ namespace detail {
 /// Throws as plan_within does for a share or prices that no plan can be made from.
 VBP_FUNCTION void require_resource(const Resource& resource, double share, std::size_t blocks) {
   if (!(share > 0.0 && share <= 1.0)) {
-    throw ValueError("a share " + shortest_text(share) + " of the " + resource.name + " is outside (0, 1]");
+    throw_value_error({"a share ", shortest_text(share), " of the ", resource.name, " is outside (0, 1]"});
   }
   const auto& prices = resource.per_neuron;
   if (prices.size() != blocks || blocks == 0) {
-    throw ShapeError(resource.name + " of " + std::to_string(prices.size()) + " blocks for rankings of " +
-                     std::to_string(blocks));
+    throw_shape_error({resource.name, " of ", prices.size(), " blocks for rankings of ", blocks});
   }
   if (*std::min_element(prices.begin(), prices.end()) < 1) {
-    throw ValueError("a hidden neuron takes no " + resource.name);
+    throw_value_error({"a hidden neuron takes no ", resource.name});
   }
 }
 
@@ -72,9 +71,9 @@ VBP_FUNCTION PruningPlan plan_within(const std::vector<std::string>& names, std:
   const std::int64_t limit = whole_share(share, resource.total);
   PruningPlan plan = removing(many);
   if (resource.left(plan) > limit) {
-    throw ValueError("cannot keep as little as " + shortest_text(share) + " of the " + resource.name +
-                     ": under " + narrowest_constraints(options) + " " + std::to_string(resource.left(plan)) +
-                     " of " + std::to_string(resource.total) + " stay");
+    throw_value_error({"cannot keep as little as ", shortest_text(share), " of the ", resource.name,
+                       ": under ", narrowest_constraints(options), " ", resource.left(plan), " of ",
+                       resource.total, " stay"});
   }
   while (few < many) {
     const Index middle = few + (many - few) / 2;

@@ -46,8 +46,8 @@ Resource resource_of(Config config, CostOf&& cost_of, std::string name,
 
 /// The plan of the fewest removals that leaves at most `share` of the resource, found by bisection over the
 /// count. Neurons compete by their cost for what they save, which is their cost where all save equally much.
-/// All options hold but rate and kept, which are ignored. Throws ValueError for a share outside (0, 1] and for
-/// one that the options keep out of reach, and as plan_from_rankings does.
+/// All options hold but rate and kept, which are ignored. Throws ValueError for a share outside (0, 1] and
+/// for one that the options keep out of reach, and as plan_from_rankings does.
 VBP_FUNCTION PruningPlan plan_within(const std::vector<std::string>& names, std::vector<Ranking> rankings,
                                      const Resource& resource, double share, PrunerOptions options);
 

@@ -9,27 +9,29 @@
 
 namespace vbp::inline VBP_ABI {
 
-VBP_FUNCTION Cholesky::Cholesky(Matrix<double> a, kernels::Workspace<double>& workspace)
+template <std::floating_point T>
+Cholesky<T>::Cholesky(Matrix<T> a, kernels::Workspace<T>& workspace)
     : factor_(std::move(a)), workspace_(workspace) {
   const Index n = factor_.rows();
   // The kernel adds products, so that the rest of A is kept as its negative.
   workspace_.pool().parallel_for(n, [&](Index i) { factor_.row(i) *= -1.0; });
-  const Vector<double> zero = Vector<double>::Zero(n);
+  const Vector<T> zero = Vector<T>::Zero(n);
   for (Index first = 0; first < n; first += kBlock) {
     const Index count = std::min(kBlock, n - first), next = first + count, rest = n - next;
     definite_ = invert_triangle(first, count);
     if (!definite_ || rest == 0) break;
-    const Matrix<double> inverse = -factor_.block(first, first, count, count).transpose();
+    const Matrix<T> inverse = -factor_.block(first, first, count, count).transpose();
     const auto panel = factor_.block(first, next, count, rest);
     packed_.assign_transposed(panel, workspace_.pool());
     multiply(inverse, {}, &factor_(first, next), n);
-    const kernels::PackedDeviations<double> columns(&factor_(first, next), count, n, rest, zero.data(),
-                                                    workspace_.pool());
+    const kernels::PackedDeviations<T> columns(&factor_(first, next), count, n, rest, zero.data(),
+                                               workspace_.pool());
     columns.add_products(&factor_(next, next), n, workspace_.pool());
   }
 }
 
-VBP_FUNCTION Matrix<double> Cholesky::solve(Matrix<double> c) {
+template <std::floating_point T>
+Matrix<T> Cholesky<T>::solve(Matrix<T> c) {
   const Index n = factor_.rows(), rows = c.rows();
   if (rows == 0 || n == 0) return c;
   // Z U = C from the left, X U^T = Z from the right.
@@ -52,9 +54,10 @@ VBP_FUNCTION Matrix<double> Cholesky::solve(Matrix<double> c) {
   return c;
 }
 
-VBP_FUNCTION bool Cholesky::invert_triangle(Index first, Index count) {
+template <std::floating_point T>
+bool Cholesky<T>::invert_triangle(Index first, Index count) {
   auto block = factor_.block(first, first, count, count);
-  Matrix<double> u = -block;
+  Matrix<T> u = -block;
   for (Index i = 0; i < count; ++i) {
     const double pivot = u(i, i);
     if (!(pivot > 0.0 && std::isfinite(pivot))) return false;
@@ -71,23 +74,25 @@ VBP_FUNCTION bool Cholesky::invert_triangle(Index first, Index count) {
   return true;
 }
 
-VBP_FUNCTION void Cholesky::solve_block(Matrix<double>& c, Index first, Index count) {
+template <std::floating_point T>
+void Cholesky<T>::solve_block(Matrix<T>& c, Index first, Index count) {
   block_ = -c.middleCols(first, count);
   negative_.resize(c.rows(), count);
   multiply(block_, {}, negative_.data(), count);
   c.middleCols(first, count) = -negative_;
 }
 
-VBP_FUNCTION void Cholesky::subtract_block(Matrix<double>& c, Index first) {
-  double* const to = &c(0, first);
+template <std::floating_point T>
+void Cholesky<T>::subtract_block(Matrix<T>& c, Index first) {
+  T* const to = &c(0, first);
   multiply(negative_,
-           {.kind = kernels::EpilogueKind::scaled_residual, .residual = to, .residual_stride = c.cols()},
-           to, c.cols());
+           {.kind = kernels::EpilogueKind::scaled_residual, .residual = to, .residual_stride = c.cols()}, to,
+           c.cols());
 }
 
-VBP_FUNCTION void Cholesky::multiply(const Matrix<double>& a, const kernels::Epilogue<double>& epilogue, double* to,
-              Index stride) {
-  kernels::gemm<double>(a.data(), a.cols(), a.rows(), packed_, epilogue, to, stride, workspace_);
+template <std::floating_point T>
+void Cholesky<T>::multiply(const Matrix<T>& a, const kernels::Epilogue<T>& epilogue, T* to, Index stride) {
+  kernels::gemm<T>(a.data(), a.cols(), a.rows(), packed_, epilogue, to, stride, workspace_);
 }
 
 }  // namespace vbp::inline VBP_ABI

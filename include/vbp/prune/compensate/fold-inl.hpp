@@ -6,14 +6,15 @@
 #include <string>
 
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/compensate/fold.hpp"
 
 namespace vbp::inline VBP_ABI::detail {
 
 /// Throws the ShapeError of a weight, a bias and means whose sizes do not fit together.
 VBP_FUNCTION [[noreturn]] void refuse_fold(Index out, Index hidden, Index means, Index bias) {
-  throw ShapeError("a weight of [" + std::to_string(out) + ", " + std::to_string(hidden) + "] cannot fold " +
-                   std::to_string(means) + " means into a bias of " + std::to_string(bias));
+  throw_shape_error(
+      {"a weight of [", out, ", ", hidden, "] cannot fold ", means, " means into a bias of ", bias});
 }
 
 template <class T>
@@ -26,7 +27,7 @@ Vector<T> folded_bias(const MatrixView<T>& fc2_weight, const VectorView<T>& fc2_
   require_indices(pruned, hidden);
   for (const Index j : pruned) {
     if (!std::isfinite(mean.data()[j])) {
-      throw ValueError("the mean of neuron " + std::to_string(j) + " is not finite");
+      throw_value_error({"the mean of neuron ", j, " is not finite"});
     }
   }
   Vector<T> folded(out);
@@ -42,16 +43,16 @@ Vector<T> folded_bias(const MatrixView<T>& fc2_weight, const VectorView<T>& fc2_
 VBP_FUNCTION void require_statistics_fit(const PruningPlan::Block& planned, Index features,
                                          std::int64_t samples) {
   if (features != planned.width) {
-    throw ShapeError(planned.name + ": statistics of " + std::to_string(features) + " features for " +
-                     std::to_string(planned.width) + " hidden neurons");
+    throw_shape_error(
+        {planned.name, ": statistics of ", features, " features for ", planned.width, " hidden neurons"});
   }
-  if (samples < 1) throw ValueError(planned.name + ": the statistics have seen no sample");
+  if (samples < 1) throw_value_error({planned.name, ": the statistics have seen no sample"});
 }
 
 template <class T>
 void require_all_finite(const std::string& name, const VectorView<T>& bias) {
   for (Index i = 0; i < bias.size(); ++i) {
-    if (!std::isfinite(bias.data()[i])) throw ValueError(name + ": the folded bias is not finite");
+    if (!std::isfinite(bias.data()[i])) throw_value_error({name, ": the folded bias is not finite"});
   }
 }
 

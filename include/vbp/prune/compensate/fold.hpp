@@ -118,8 +118,8 @@ void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks
     const PruningPlan::Block& planned = plan.blocks[b];
     detail::require_statistics_fit(planned, seen.features(), seen.count());
     const Vector<double> mean = seen.mean().template cast<double>();
-    biases.push_back(with_context(
-        planned.name, [&] { return detail::folded_bias_of(*pointers[b], mean, planned.kept); }));
+    biases.push_back(
+        with_context(planned.name, [&] { return detail::folded_bias_of(*pointers[b], mean, planned.kept); }));
     detail::require_finite_bias(planned.name, biases.back());
   }
   for (std::size_t b = 0; b < pointers.size(); ++b) {

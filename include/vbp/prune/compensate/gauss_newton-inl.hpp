@@ -2,29 +2,31 @@
 
 #include <utility>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/compensate/cholesky.hpp"
 #include "vbp/prune/compensate/gauss_newton.hpp"
 
 namespace vbp::inline VBP_ABI {
 
-VBP_FUNCTION FirstLayerStep::FirstLayerStep(const Matrix<double>& weight, const Vector<double>& bias,
-                                            const LinearFit& second, Index thinning)
+template <std::floating_point T>
+FirstLayerStep<T>::FirstLayerStep(const Matrix<Double>& weight, const Vector<Double>& bias,
+                                  const LinearFit& second, Index thinning)
     : weight_(weight),
       bias_(bias),
-      first_bias_(bias.cast<float>()),
-      second_bias_(second.bias.cast<float>()),
+      first_bias_(bias.template cast<T>()),
+      second_bias_(second.bias.template cast<T>()),
       second_(second.weight),
       thinning_(thinning),
-      packed_first_(Matrix<float>(weight.cast<float>())),
-      packed_second_(Matrix<float>(second.weight.cast<float>())),
-      packed_back_(Matrix<float>(second.weight.transpose().cast<float>())),
-      gradient_(Matrix<double>::Zero(weight.rows(), weight.cols() + 1)),
+      packed_first_(Matrix<T>(weight.template cast<T>())),
+      packed_second_(Matrix<T>(second.weight.template cast<T>())),
+      packed_back_(Matrix<T>(second.weight.transpose().template cast<T>())),
+      gradient_(Matrix<Double>::Zero(weight.rows(), weight.cols() + 1)),
       inputs_(weight.cols()),
       slopes_(weight.rows()) {}
 
-VBP_FUNCTION void FirstLayerStep::add_gradient(const Matrix<float>& inputs, const Matrix<float>& targets, const ActivateInPlace& activate,
-                  kernels::Workspace<float>& workspace) {
+template <std::floating_point T>
+void FirstLayerStep<T>::add_gradient(const Matrix<T>& inputs, const Matrix<T>& targets,
+                                     const ActivateInPlace& activate, kernels::Workspace<T>& workspace) {
   const Index rows = inputs.rows(), hidden = weight_.rows(), in = weight_.cols();
   find_slopes(inputs, activate, workspace);
   workspace.pool().parallel_for(rows, [&](Index i) { activate(hidden_.row(i).data(), hidden); });
@@ -36,47 +38,50 @@ VBP_FUNCTION void FirstLayerStep::add_gradient(const Matrix<float>& inputs, cons
   batch_bias_.resize(hidden);
   products_(back_.data(), hidden, inputs.data(), in, rows, batch_weight_.data(), batch_bias_.data(),
             workspace);
-  gradient_.leftCols(in) += batch_weight_.cast<double>();
-  gradient_.col(in) += batch_bias_.cast<double>();
+  gradient_.leftCols(in) += batch_weight_.template cast<Double>();
+  gradient_.col(in) += batch_bias_.template cast<Double>();
   rows_ += rows;
   inputs_.observe(thinned(inputs), workspace.pool());
   slopes_.observe(thinned(slope_), workspace.pool());
 }
 
-VBP_FUNCTION void FirstLayerStep::solve(kernels::Workspace<double>& workspace) {
+template <std::floating_point T>
+void FirstLayerStep<T>::solve(kernels::Workspace<Double>& workspace) {
   const Index in = weight_.cols();
   const auto n = static_cast<double>(inputs_.count());
   // Second moments about zero; the bias is an input that is always one.
-  Matrix<double> inputs = Matrix<double>::Ones(in + 1, in + 1);
-  const Vector<double> mean = inputs_.mean();
+  Matrix<Double> inputs = Matrix<Double>::Ones(in + 1, in + 1);
+  const Vector<Double> mean = inputs_.mean();
   inputs.topLeftCorner(in, in) = inputs_.m2() / n + mean * mean.transpose();
   inputs.topRightCorner(in, 1) = mean;
   inputs.bottomLeftCorner(1, in) = mean.transpose();
-  const Matrix<double> back = second_.transpose();
-  Matrix<double> outputs(back.rows(), back.rows());
-  kernels::gemm<double>(back.data(), back.cols(), back.rows(), kernels::PackedWeight<double>(back), {},
+  const Matrix<Double> back = second_.transpose();
+  Matrix<Double> outputs(back.rows(), back.rows());
+  kernels::gemm<Double>(back.data(), back.cols(), back.rows(), kernels::PackedWeight<Double>(back), {},
                         outputs.data(), outputs.cols(), workspace);
-  const Vector<double> slope = slopes_.mean();
+  const Vector<Double> slope = slopes_.mean();
   outputs = outputs.cwiseProduct(slopes_.m2() / n + slope * slope.transpose()).eval();
-  const Matrix<double> half =
+  const Matrix<Double> half =
       divide((gradient_ / static_cast<double>(rows_)).transpose(), outputs, workspace);
   direction_ = divide(half.transpose(), inputs, workspace);
-  packed_direction_ = kernels::PackedWeight<float>(Matrix<float>(direction_.leftCols(in).cast<float>()));
-  direction_bias_ = direction_.col(in).cast<float>();
+  packed_direction_ = kernels::PackedWeight<T>(Matrix<T>(direction_.leftCols(in).template cast<T>()));
+  direction_bias_ = direction_.col(in).template cast<T>();
 }
 
-VBP_FUNCTION void FirstLayerStep::add_curvature(const MatrixView<float>& inputs, const ActivateInPlace& activate,
-                   kernels::Workspace<float>& workspace) {
-  const MatrixView<float> some = thinned(inputs);
+template <std::floating_point T>
+void FirstLayerStep<T>::add_curvature(const MatrixView<T>& inputs, const ActivateInPlace& activate,
+                                      kernels::Workspace<T>& workspace) {
+  const MatrixView<T> some = thinned(inputs);
   find_slopes(some, activate, workspace);
   multiply(some, packed_direction_, direction_bias_.data(), back_, workspace);
   back_.array() *= slope_.array();
   multiply(back_, packed_second_, nullptr, residual_, workspace);
-  across_ += residual_.cast<double>().squaredNorm();
+  across_ += residual_.template cast<Double>().squaredNorm();
   across_rows_ += some.rows();
 }
 
-VBP_FUNCTION LinearFit FirstLayerStep::step() const {
+template <std::floating_point T>
+LinearFit FirstLayerStep<T>::step() const {
   // The residuals' product with the linearised output, over all rows, is the gradient along the direction.
   const double along = gradient_.cwiseProduct(direction_).sum() / static_cast<double>(rows_);
   const double length = across_ > 0.0 ? along * static_cast<double>(across_rows_) / across_ : 0.0;
@@ -84,31 +89,35 @@ VBP_FUNCTION LinearFit FirstLayerStep::step() const {
   return {weight_ + length * direction_.leftCols(in), bias_ + length * direction_.col(in)};
 }
 
-VBP_FUNCTION MatrixView<float> FirstLayerStep::thinned(const MatrixView<float>& rows) const {
+template <std::floating_point T>
+MatrixView<T> FirstLayerStep<T>::thinned(const MatrixView<T>& rows) const {
   using Stride = Eigen::OuterStride<>;
-  return Eigen::Map<const Matrix<float>, 0, Stride>(rows.data(), (rows.rows() + thinning_ - 1) / thinning_,
-                                                    rows.cols(), Stride(thinning_ * rows.outerStride()));
+  return Eigen::Map<const Matrix<T>, 0, Stride>(rows.data(), (rows.rows() + thinning_ - 1) / thinning_,
+                                                rows.cols(), Stride(thinning_ * rows.outerStride()));
 }
 
-VBP_FUNCTION Matrix<double> FirstLayerStep::divide(Matrix<double> numerator, Matrix<double>& matrix,
-                             kernels::Workspace<double>& workspace) {
+template <std::floating_point T>
+Matrix<detail::DoubleFor<T>> FirstLayerStep<T>::divide(Matrix<Double> numerator, Matrix<Double>& matrix,
+                                                       kernels::Workspace<Double>& workspace) {
   const double mean = matrix.trace() / static_cast<double>(matrix.rows());
   matrix.diagonal().array() += mean > 0.0 ? kDamping * mean : 1.0;
-  Cholesky factor(std::move(matrix), workspace);
-  if (!factor.definite()) throw ValueError("the moments of a Gauss-Newton step are not finite");
+  Cholesky<Double> factor(std::move(matrix), workspace);
+  if (!factor.definite()) throw_value_error({"the moments of a Gauss-Newton step are not finite"});
   return factor.solve(std::move(numerator));
 }
 
-VBP_FUNCTION void FirstLayerStep::multiply(const MatrixView<float>& a, const kernels::PackedWeight<float>& weight,
-                     const float* bias, Matrix<float>& out, kernels::Workspace<float>& workspace) {
+template <std::floating_point T>
+void FirstLayerStep<T>::multiply(const MatrixView<T>& a, const kernels::PackedWeight<T>& weight,
+                                 const T* bias, Matrix<T>& out, kernels::Workspace<T>& workspace) {
   out.resize(a.rows(), weight.out());
-  kernels::gemm<float>(a.data(), a.outerStride(), a.rows(), weight, {.bias = bias}, out.data(), out.cols(),
-                       workspace);
+  kernels::gemm<T>(a.data(), a.outerStride(), a.rows(), weight, {.bias = bias}, out.data(), out.cols(),
+                   workspace);
 }
 
-VBP_FUNCTION void FirstLayerStep::find_slopes(const MatrixView<float>& inputs, const ActivateInPlace& activate,
-                 kernels::Workspace<float>& workspace) {
-  constexpr float step = 1.0F / 32.0F;
+template <std::floating_point T>
+void FirstLayerStep<T>::find_slopes(const MatrixView<T>& inputs, const ActivateInPlace& activate,
+                                    kernels::Workspace<T>& workspace) {
+  constexpr T step = T(1) / T(32);
   const Index rows = inputs.rows(), hidden = weight_.rows();
   multiply(inputs, packed_first_, first_bias_.data(), hidden_, workspace);
   slope_.resize(rows, hidden);
@@ -118,7 +127,7 @@ VBP_FUNCTION void FirstLayerStep::find_slopes(const MatrixView<float>& inputs, c
     lower_.row(i) = hidden_.row(i).array() - step;
     activate(slope_.row(i).data(), hidden);
     activate(lower_.row(i).data(), hidden);
-    slope_.row(i) = (slope_.row(i) - lower_.row(i)) / (2.0F * step);
+    slope_.row(i) = (slope_.row(i) - lower_.row(i)) / (T(2) * step);
   });
 }
 

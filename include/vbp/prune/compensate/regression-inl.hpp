@@ -50,8 +50,7 @@ struct RegressionMoments {
 
   Vector<T> bias(const Matrix<T>& weight) const { return target_mean - weight * feature_mean; }
 
-  LinearFit solve(const Matrix<T>& centre, double shrinkage,
-                  kernels::Workspace<double>& workspace) const {
+  LinearFit solve(const Matrix<T>& centre, double shrinkage, kernels::Workspace<double>& workspace) const {
     LinearFit fit{ridge(features, cross, centre, shrinkage, workspace), {}};
     fit.bias = bias(fit.weight);
     return fit;
@@ -87,8 +86,9 @@ VBP_FUNCTION void HeldOutRegression::observe(const MatrixView<float>& features,
   (held_out ? held_out_ : fitted_).observe(features, targets, pool);
 }
 
-VBP_FUNCTION RegressionFit HeldOutRegression::solve(const Matrix<double>& centre, const std::vector<double>& shrinkages,
-          kernels::Workspace<double>& workspace) && {
+VBP_FUNCTION RegressionFit HeldOutRegression::solve(const Matrix<double>& centre,
+                                                    const std::vector<double>& shrinkages,
+                                                    kernels::Workspace<double>& workspace) && {
   using Moments = detail::RegressionMoments<double>;
   RegressionFit best{.shrinkage = shrinkages.front()};
   if (held_out_.count() > 0 && fitted_.count() > 1) {

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "vbp/core/dependent.hpp"
 #include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/core/stored_matrix.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/compensate/gauss_newton.hpp"
@@ -26,9 +28,9 @@ VBP_FUNCTION std::int64_t step_bytes(Index features, Index width) {
 namespace detail {
 
 VBP_FUNCTION void require_sequential_options(const SequentialOptions& options) {
-  if (options.shrinkages.empty()) throw ValueError("the sequential refit needs a shrinkage");
+  if (options.shrinkages.empty()) throw_value_error({"the sequential refit needs a shrinkage"});
   if (options.batch < 1 || options.thinning < 1 || options.held_out < 0 || options.held_out == 1) {
-    throw ValueError("the sequential refit needs a positive batch and thinning, and samples to fit");
+    throw_value_error({"the sequential refit needs a positive batch and thinning, and samples to fit"});
   }
 }
 
@@ -73,6 +75,7 @@ class SequentialWalk {
 
  private:
   using Stream = StoredMatrix<T>;
+  using Double = DoubleFor<T>;
 
   ThreadPool& pool() { return context_.pool(); }
   Index last_layer(Index step) const { return dense_.layers(step) - 1; }
@@ -85,11 +88,11 @@ class SequentialWalk {
     std::size_t blocks = 0;
     for (Index step = 0; step < dense_.steps(); ++step) blocks += dense_.kind(step) == StepKind::mlp ? 1 : 0;
     if (plan.blocks.size() != blocks || covariances != blocks) {
-      throw ShapeError("a plan for " + std::to_string(plan.blocks.size()) + " blocks and covariances of " +
-                       std::to_string(covariances) + " for a network of " + std::to_string(blocks));
+      throw_shape_error({"a plan for ", plan.blocks.size(), " blocks and covariances of ", covariances,
+                         " for a network of ", blocks});
     }
     if (start.rows() == 0 || blocks == 0 || start.rows() % dense_.rows_per_sample(0) != 0) {
-      throw ShapeError("a stream of " + std::to_string(start.rows()) + " rows is no whole number of samples");
+      throw_shape_error({"a stream of ", start.rows(), " rows is no whole number of samples"});
     }
   }
 
@@ -192,9 +195,9 @@ class SequentialWalk {
       regression.observe(inputs_, targets_, held_out, pool());
     });
     const RegressionFit fit =
-        std::move(regression).solve(Matrix<double>::Identity(width, width), options_.shrinkages, solver_);
-    const Matrix<double> weight = pruned_.weight(step, 0);
-    const Vector<double> bias = pruned_.bias(step, 0);
+        std::move(regression).solve(Matrix<Double>::Identity(width, width), options_.shrinkages, solver_);
+    const Matrix<Double> weight = pruned_.weight(step, 0);
+    const Vector<Double> bias = pruned_.bias(step, 0);
     pruned_.set_layer(step, 0, weight * fit.layer.weight, bias + weight * fit.layer.bias);
   }
 
@@ -216,26 +219,27 @@ class SequentialWalk {
   }
 
   /// diag(g) W with the step's layer scale g: what the layer adds to the stream, a row an output.
-  Matrix<double> scaled(Index step, Matrix<double> weight) const {
+  Matrix<Double> scaled(Index step, Matrix<Double> weight) const {
     const Vector<T> scale = dense_.scale(step);
-    if (scale.size() > 0) weight = scale.template cast<double>().asDiagonal() * weight;
+    if (scale.size() > 0) weight = scale.template cast<Double>().asDiagonal() * weight;
     return weight;
   }
 
   /// Gives the last layer a fit of what it adds; outputs of scale 0 keep the centre.
   void set_last(Index step, const RegressionFit& fit, const LinearFit& centre, SequentialStep& entry) {
-    LinearFit layer = fit.layer;
+    Matrix<Double> weight = fit.layer.weight;
+    Vector<Double> bias = fit.layer.bias;
     const Vector<T> scale = dense_.scale(step);
     for (Index i = 0; i < scale.size(); ++i) {
       if (scale(i) == T(0)) {
-        layer.weight.row(i) = centre.weight.row(i);
-        layer.bias(i) = centre.bias(i);
+        weight.row(i) = centre.weight.row(i);
+        bias(i) = centre.bias(i);
       } else {
-        layer.weight.row(i) /= static_cast<double>(scale(i));
-        layer.bias(i) /= static_cast<double>(scale(i));
+        weight.row(i) /= static_cast<double>(scale(i));
+        bias(i) /= static_cast<double>(scale(i));
       }
     }
-    pruned_.set_layer(step, last_layer(step), layer.weight, layer.bias);
+    pruned_.set_layer(step, last_layer(step), weight, bias);
     entry.refitted = true;
     entry.before = fit.centre_error;
     entry.after = fit.error;
@@ -269,7 +273,7 @@ class SequentialWalk {
     pruned_.shrink_block(step, planned.kept);
     diverged_ = true;
     pruned_.set_layer(step, 1, centre.weight, centre.bias);
-    const Matrix<double> scaled_centre = scaled(step, centre.weight);
+    const Matrix<Double> scaled_centre = scaled(step, centre.weight);
     RegressionFit fit = regress(step).solve(scaled_centre, options_.shrinkages, solver_);
     entry.first_layer_steps = fit_first_layer(step, scaled_centre, fit);
     set_last(step, fit, centre, entry);
@@ -278,7 +282,7 @@ class SequentialWalk {
   /// Gauss-Newton on W1 with W2 refitted after each step; stops at the first step that does not lower the
   /// error on the samples held out (or, where none are, on the fitted ones). Returns the steps taken and
   /// leaves the fit of the last one in `fit`.
-  int fit_first_layer(Index step, const Matrix<double>& scaled_centre, RegressionFit& fit) {
+  int fit_first_layer(Index step, const Matrix<Double>& scaled_centre, RegressionFit& fit) {
     int taken = 0;
     for (; taken < options_.first_layer_steps; ++taken) {
       const LinearFit first_layer{pruned_.weight(step, 0), pruned_.bias(step, 0)};
@@ -297,7 +301,7 @@ class SequentialWalk {
   }
 
   LinearFit gauss_newton_step(Index step, const LinearFit& first_layer, const LinearFit& second_layer) {
-    FirstLayerStep gauss_newton(first_layer.weight, first_layer.bias, second_layer, options_.thinning);
+    FirstLayerStep<T> gauss_newton(first_layer.weight, first_layer.bias, second_layer, options_.thinning);
     const auto activate = [&](T* values, Index count) { pruned_.activate(step, values, count); };
     for_each_batch(step, false, [&](Index first, Index rows, bool) {
       pruned_.inputs(step, 0, pruned_stream_.middleRows(first, rows), inputs_);
@@ -327,13 +331,10 @@ class SequentialWalk {
   kernels::Workspace<double> solver_;  ///< for the regressions
 };
 
-VBP_FUNCTION std::vector<SequentialStep> sequential_refit(AnyResidualNetwork& dense,
-                                                          AnyResidualNetwork& pruned,
-                                                          const SequentialOptions& options,
-                                                          const Context& context, const PruningPlan& plan,
-                                                          std::size_t covariances,
-                                                          const NextBlockMoments& next_moments,
-                                                          const MatrixView<float>& start) {
+VBP_FUNCTION std::vector<SequentialStep> sequential_refit(
+    AnyResidualNetwork& dense, AnyResidualNetwork& pruned, const SequentialOptions& options,
+    const Context& context, const PruningPlan& plan, std::size_t covariances,
+    const NextBlockMoments& next_moments, const MatrixView<float>& start) {
   return SequentialWalk<float>(dense, pruned, options, context).run(plan, covariances, next_moments, start);
 }
 

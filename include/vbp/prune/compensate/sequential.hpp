@@ -70,13 +70,10 @@ namespace detail {
 VBP_FUNCTION void require_sequential_options(const SequentialOptions& options);
 
 /// See SequentialRefit.
-VBP_FUNCTION std::vector<SequentialStep> sequential_refit(AnyResidualNetwork& dense,
-                                                          AnyResidualNetwork& pruned,
-                                                          const SequentialOptions& options,
-                                                          const Context& context, const PruningPlan& plan,
-                                                          std::size_t covariances,
-                                                          const NextBlockMoments& next_moments,
-                                                          const MatrixView<float>& start);
+VBP_FUNCTION std::vector<SequentialStep> sequential_refit(
+    AnyResidualNetwork& dense, AnyResidualNetwork& pruned, const SequentialOptions& options,
+    const Context& context, const PruningPlan& plan, std::size_t covariances,
+    const NextBlockMoments& next_moments, const MatrixView<float>& start);
 
 }  // namespace detail
 
@@ -84,8 +81,8 @@ VBP_FUNCTION std::vector<SequentialStep> sequential_refit(AnyResidualNetwork& de
 template <ResidualNetwork N>
 class SequentialRefit {
  public:
-  /// `pruned` comes with the dense weights and is cut and refitted. Both networks have to outlive this. Throws
-  /// ValueError for impossible options.
+  /// `pruned` comes with the dense weights and is cut and refitted. Both networks have to outlive this.
+  /// Throws ValueError for impossible options.
   SequentialRefit(N& dense, N& pruned, SequentialOptions options = {}, Context context = {})
       : dense_(dense), pruned_(pruned), options_(std::move(options)), context_(std::move(context)) {
     detail::require_sequential_options(options_);

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/criteria/clusters.hpp"
 #include "vbp/prune/criteria/output_variance.hpp"
 
@@ -12,7 +12,7 @@ namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION Ranking cluster_ranking(const Matrix<double>& covariance, const Matrix<double>& weight) {
   const Index n = covariance.rows();
-  if (weight.cols() != n) throw ShapeError("a covariance and a weight of different widths");
+  if (weight.cols() != n) throw_shape_error({"a covariance and a weight of different widths"});
   const Vector<double> whole = output_variance_scores(covariance.diagonal(), weight);
   std::vector<Index> left(static_cast<std::size_t>(n));
   for (Index j = 0; j < n; ++j) left[static_cast<std::size_t>(j)] = j;

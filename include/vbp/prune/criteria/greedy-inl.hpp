@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/compensate/cholesky.hpp"
 #include "vbp/prune/criteria/greedy.hpp"
@@ -55,13 +55,12 @@ class Elimination {
       const Vector<T> column = inverse_.col(best) - done_u * done_u.row(best).transpose();
       const Vector<T> row = weights_.row(best).transpose() - done_v * done_u.row(best).transpose();
       const double pivot = column(best);
-      if (!(pivot > 0.0)) throw ValueError("the inverse covariance lost its definiteness; raise lambda");
+      if (!(pivot > 0.0)) throw_value_error({"the inverse covariance lost its definiteness; raise lambda"});
       ranking.order.push_back(left_[static_cast<std::size_t>(best)]);
       ranking.cost.push_back(row.squaredNorm() / pivot);
       u.col(step) = column / std::sqrt(pivot);
       v.col(step) = row / std::sqrt(pivot);
-      const Vector<T> along =
-          weights_ * v.col(step) - done_u * (done_v.transpose() * v.col(step)).eval();
+      const Vector<T> along = weights_ * v.col(step) - done_u * (done_v.transpose() * v.col(step)).eval();
       const auto moved = u.col(step).array();
       norm.array() += moved * (moved * v.col(step).squaredNorm() - 2.0 * along.array());
       norm = norm.cwiseMax(0.0);
@@ -77,8 +76,8 @@ class Elimination {
   static constexpr Index kBlock = 64;
 
   void invert() {
-    Cholesky factor(submatrix(shrunk_, left_, left_), workspace_);
-    if (!factor.definite()) throw ValueError("the covariance is singular; raise lambda");
+    Cholesky<T> factor(submatrix(shrunk_, left_, left_), workspace_);
+    if (!factor.definite()) throw_value_error({"the covariance is singular; raise lambda"});
     inverse_ = factor.solve(Matrix<T>::Identity(size(), size()));
     Matrix<T> rows(size(), shrunk_.cols());
     for (Index i = 0; i < size(); ++i) rows.row(i) = shrunk_.row(left_[static_cast<std::size_t>(i)]);
@@ -129,14 +128,13 @@ VBP_FUNCTION Ranking backward_elimination(Matrix<double> covariance, const Matri
                                           const GreedyOptions& options, Context context) {
   const Index hidden = covariance.rows();
   if (covariance.cols() != hidden || weight.cols() != hidden || hidden == 0) {
-    throw ShapeError("a covariance of [" + std::to_string(hidden) + ", " + std::to_string(covariance.cols()) +
-                     "] for a weight of [" + std::to_string(weight.rows()) + ", " +
-                     std::to_string(weight.cols()) + "]");
+    throw_shape_error({"a covariance of [", hidden, ", ", covariance.cols(), "] for a weight of [",
+                       weight.rows(), ", ", weight.cols(), "]"});
   }
   if (!covariance.allFinite() || !weight.allFinite()) {
-    throw ValueError("a covariance or weight of the elimination is not finite");
+    throw_value_error({"a covariance or weight of the elimination is not finite"});
   }
-  if (!(options.lambda > 0.0)) throw ValueError("the elimination needs a positive lambda");
+  if (!(options.lambda > 0.0)) throw_value_error({"the elimination needs a positive lambda"});
   // Where no feature varies, every order is as good as any other.
   const double scale = covariance.trace() / static_cast<double>(hidden);
   covariance.diagonal().array() += scale > 0.0 ? options.lambda * scale : 1.0;

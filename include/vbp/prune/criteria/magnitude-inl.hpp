@@ -4,12 +4,22 @@
 
 namespace vbp::inline VBP_ABI {
 
+namespace detail {
+
+/// A template, so that it is compiled only where it is used.
+template <class T>
+Vector<double> row_norms(const MatrixView<T>& matrix) {
+  return matrix.template cast<double>().rowwise().norm();
+}
+
+}  // namespace detail
+
 VBP_FUNCTION Vector<double> magnitude_scores(const MatrixView<float>& fc1_weight) {
-  return fc1_weight.cast<double>().rowwise().norm();
+  return detail::row_norms<float>(fc1_weight);
 }
 
 VBP_FUNCTION Vector<double> magnitude_scores(const MatrixView<double>& fc1_weight) {
-  return fc1_weight.rowwise().norm();
+  return detail::row_norms<double>(fc1_weight);
 }
 
 }  // namespace vbp::inline VBP_ABI

@@ -11,14 +11,19 @@
 namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION std::vector<Ranking> rankings_of(const Scores& scores) {
-  std::vector<Ranking> rankings;
-  for (const Vector<double>& block : scores) {
-    Ranking& ranking = rankings.emplace_back();
-    ranking.order.resize(static_cast<std::size_t>(block.size()));
-    std::iota(ranking.order.begin(), ranking.order.end(), Index{0});
-    std::stable_sort(ranking.order.begin(), ranking.order.end(),
-                     [&](Index i, Index j) { return block(i) < block(j); });
-    for (const Index neuron : ranking.order) ranking.cost.push_back(block(neuron));
+  std::vector<Ranking> rankings(scores.size());
+  for (std::size_t b = 0; b < scores.size(); ++b) {
+    const double* const score = scores[b].data();
+    std::vector<Index>& order = rankings[b].order;
+    order.resize(static_cast<std::size_t>(scores[b].size()));
+    std::iota(order.begin(), order.end(), Index{0});
+    std::sort(order.begin(), order.end(), [score](Index i, Index j) {
+      if (score[i] < score[j] || score[j] < score[i]) return score[i] < score[j];
+      const bool is_number = score[i] == score[i], other_is_number = score[j] == score[j];
+      return is_number == other_is_number ? i < j : is_number;  // NaN last
+    });
+    rankings[b].cost.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) rankings[b].cost[i] = score[order[i]];
   }
   return rankings;
 }

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/compensate/refit.hpp"
 #include "vbp/prune/criteria/sensitivity.hpp"
@@ -32,6 +32,17 @@ VBP_FUNCTION std::vector<Index> kept_by(const Ranking& ranking, double share) {
   return kept;
 }
 
+/// Values in float. A template, as squared_distance is, so that it is compiled only where it is used.
+template <class T, int Rows, int Columns, int Options>
+auto in_single(const Eigen::Matrix<double, Rows, Columns, Options>& values) {
+  return Eigen::Matrix<T, Rows, Columns, Options>(values.template cast<T>());
+}
+
+template <class T>
+double squared_distance(const Matrix<T>& a, const Matrix<T>& b) {
+  return (a - b).template cast<double>().squaredNorm();
+}
+
 /// Runs a step with its block cut to `kept` and refitted, then restores the block.
 VBP_FUNCTION void run_pruned(AnyResidualNetwork& network, Index step, const std::vector<Index>& kept,
                              const BlockMoments& moments, const Matrix<float>& stream, Matrix<float>& pruned,
@@ -42,7 +53,8 @@ VBP_FUNCTION void run_pruned(AnyResidualNetwork& network, Index step, const std:
   network.shrink_block(step, kept);
   network.set_layer(step, 1, fit.weight, fit.bias);
   network.run(step, stream, pruned);
-  network.set_block(step, w1.cast<float>(), b1.cast<float>(), w2.cast<float>(), b2.cast<float>());
+  network.set_block(step, in_single<float>(w1), in_single<float>(b1), in_single<float>(w2),
+                    in_single<float>(b2));
 }
 
 VBP_FUNCTION std::vector<double> sensitivities_of(AnyResidualNetwork& network,
@@ -54,8 +66,8 @@ VBP_FUNCTION std::vector<double> sensitivities_of(AnyResidualNetwork& network,
   std::size_t blocks = 0;
   for (Index step = 0; step < network.steps(); ++step) blocks += network.kind(step) == StepKind::mlp ? 1 : 0;
   if (rankings.size() != blocks || covariances != blocks) {
-    throw ShapeError("rankings of " + std::to_string(rankings.size()) + " blocks and covariances of " +
-                     std::to_string(covariances) + " for a network of " + std::to_string(blocks));
+    throw_shape_error({"rankings of ", rankings.size(), " blocks and covariances of ", covariances,
+                       " for a network of ", blocks});
   }
   kernels::Workspace<double> workspace(context);
   const Matrix<float> expected = outputs_from(network, 0, start);
@@ -67,9 +79,8 @@ VBP_FUNCTION std::vector<double> sensitivities_of(AnyResidualNetwork& network,
     if (network.kind(step) == StepKind::mlp) {
       const std::vector<Index> kept = kept_by(rankings[sensitivities.size()], share);
       run_pruned(network, step, kept, next_moments(), stream, pruned, workspace);
-      const double local = (pruned - dense).cast<double>().squaredNorm();
-      const double global =
-          (outputs_from(network, step + 1, pruned) - expected).cast<double>().squaredNorm();
+      const double local = squared_distance(pruned, dense);
+      const double global = squared_distance(outputs_from(network, step + 1, pruned), expected);
       sensitivities.push_back(local > 0.0 ? global / local : 0.0);
     }
     std::swap(stream, dense);

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/criteria/snip.hpp"
 
 namespace vbp::inline VBP_ABI::detail {
@@ -13,8 +13,7 @@ Vector<double> snip_of(const NeuronWeights<T>& weights, const NeuronWeights<G>& 
   const auto& [g1, gb, g2] = gradients;
   if (g1.rows() != w1.rows() || g1.cols() != w1.cols() || gb.size() != b1.size() || g2.rows() != w2.rows() ||
       g2.cols() != w2.cols()) {
-    throw ShapeError("the gradient of a block of " + std::to_string(w1.rows()) +
-                     " neurons is that of one of " + std::to_string(g1.rows()));
+    throw_shape_error({"the gradient of a block of ", w1.rows(), " neurons is that of one of ", g1.rows()});
   }
   const auto sensitivity = [](const auto& weight, const auto& slope) {
     return weight.template cast<double>().cwiseProduct(slope.template cast<double>()).cwiseAbs();

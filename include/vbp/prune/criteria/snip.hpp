@@ -35,9 +35,8 @@ Vector<double> snip_scores(const Block& block, const Gradient& gradient) {
   using Weights = detail::NeuronWeights<typename Block::Scalar>;
   using Gradients = detail::NeuronWeights<typename Gradient::Scalar>;
   // Views of what a member returns by value live until the end of this one expression.
-  return detail::snip_of(
-      Weights{block.fc1_weight(), block.fc1_bias(), block.fc2_weight()},
-      Gradients{gradient.fc1_weight(), gradient.fc1_bias(), gradient.fc2_weight()});
+  return detail::snip_of(Weights{block.fc1_weight(), block.fc1_bias(), block.fc2_weight()},
+                         Gradients{gradient.fc1_weight(), gradient.fc1_bias(), gradient.fc2_weight()});
 }
 
 /// The same for each block; blocks and gradients are ranges of LinearGeluLinear blocks or of pointers to

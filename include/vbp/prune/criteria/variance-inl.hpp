@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "vbp/core/error.hpp"
+#include "vbp/core/message.hpp"
 #include "vbp/prune/criteria/variance.hpp"
 
 namespace vbp::inline VBP_ABI::detail {
@@ -13,7 +13,7 @@ namespace vbp::inline VBP_ABI::detail {
 VBP_FUNCTION void require_two_samples(const std::vector<std::string>& names, std::size_t b,
                                       std::int64_t samples) {
   if (samples >= 2 || b >= names.size()) return;
-  throw ValueError(names[b] + ": a variance needs two samples, there are " + std::to_string(samples));
+  throw_value_error({names[b], ": a variance needs two samples, there are ", samples});
 }
 
 }  // namespace vbp::inline VBP_ABI::detail

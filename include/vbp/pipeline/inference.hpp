@@ -1,0 +1,52 @@
+#pragma once
+/// A model of any family made ready to run:
+///
+///     const auto inference = vbp::make_inference(model);
+///     vbp::Matrix<float> logits = (*inference)(pixels);  // pixels [n, channels * size * size], normalised
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "vbp/core/config.hpp"
+#include "vbp/core/context.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/models/layer_seconds.hpp"
+#include "vbp/pipeline/any_model.hpp"
+#include "vbp/stats/covariance.hpp"
+#include "vbp/stats/statistics.hpp"
+
+namespace vbp::inline VBP_ABI {
+
+/// The forward pass of a model whose family is known at run time only. It keeps no reference to the model.
+/// One thread at a time may use an object.
+class AnyInference {
+ public:
+  AnyInference() = default;
+  AnyInference(const AnyInference&) = delete;
+  AnyInference& operator=(const AnyInference&) = delete;
+  virtual ~AnyInference() = default;
+
+  /// Logits of images [n, image_elements], or pooled features of a model without a head.
+  virtual Matrix<float> operator()(const MatrixView<float>& images) = 0;
+  /// The same into the caller's memory, [n, outputs]: allocates nothing once a batch of this size was seen.
+  virtual void run(const MatrixView<float>& images, MutableMatrixView<float> outputs) = 0;
+  /// Adds the hidden activations of the images to the statistics of each block, and to `covariances`, which
+  /// are those of the blocks from `first` on; see observe_hidden.
+  virtual void observe(const MatrixView<float>& images, std::vector<Statistics<double>>& statistics,
+                       std::span<Covariance<float>> covariances, Index first) = 0;
+  /// The residual stream that enters the first block, [n * stream_rows, stream_dim].
+  virtual Matrix<float> embedded(const MatrixView<float>& images) = 0;
+  /// From now on adds the time that each kind of layer takes in run() to `seconds`; null ends it.
+  virtual void record(LayerSeconds* seconds) = 0;
+  virtual const Context& context() const = 0;
+};
+
+/// Throws ShapeError or ValueError if the model's configuration and weights contradict each other.
+VBP_FUNCTION std::unique_ptr<AnyInference> make_inference(const AnyModel& model, Context context = {});
+
+}  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/pipeline/inference-inl.hpp"
+#endif

@@ -1,0 +1,1 @@
+#include <vbp/vbp.hpp>

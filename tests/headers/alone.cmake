@@ -1,0 +1,115 @@
+# Fails unless each header compiles as the only thing that a unit includes. A unit includes its header twice, which also
+# shows that it may be.
+#
+# MODE precompile: precompiles <Eigen/Core> for the others.
+# MODE header_only: the headers X.hpp. Each ends with its X-inl.hpp, so these are checked in the same unit.
+# MODE compiled: with VBP_COMPILED, X.hpp without its bodies, and each X-inl.hpp in a unit of its own, as src/ uses it.
+# Headers are dealt out to PARTS tests, of which this is number PART.
+#
+# Most of the time goes into <Eigen/Core>, so units whose header includes it, itself or through others of vbp, begin
+# with the precompiled one. That hides no missing include: what such a header declares comes after its own includes,
+# hence after <Eigen/Core> in any case, and headers that do not reach <Eigen/Core> are compiled without it.
+cmake_minimum_required(VERSION 3.25)
+
+list(REMOVE_DUPLICATES INCLUDES)
+set(command "${COMPILER}" -std=c++20 ${OPTIONS} -O0 "-I${INCLUDE_FOLDER}")
+foreach(folder IN LISTS INCLUDES)
+  # The compiler's own folders keep their order.
+  if(NOT folder STREQUAL INCLUDE_FOLDER AND NOT folder STREQUAL "/usr/include")
+    list(APPEND command -isystem "${folder}")
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES DEFINITIONS)
+list(TRANSFORM DEFINITIONS PREPEND -D)
+list(APPEND command ${DEFINITIONS})
+
+set(eigen "${WORK}/eigen.hpp")
+if(MODE STREQUAL "precompile")
+  file(WRITE "${eigen}" "#include <Eigen/Core>\n")
+  # GCC looks for .gch beside the file that -include names, and clang for .pch first.
+  file(REMOVE "${eigen}.gch")
+  execute_process(COMMAND ${command} -x c++-header "${eigen}" -o "${eigen}.gch" COMMAND_ERROR_IS_FATAL ANY)
+  return()
+endif()
+
+# reaches_eigen(<variable> <header>): whether the header includes <Eigen/...>, itself or through others of vbp.
+function(reaches_eigen variable header)
+  get_property(known GLOBAL PROPERTY "${header}" SET)
+  if(NOT known)
+    # Until it is known, so that X.hpp and X-inl.hpp, which include each other, end.
+    set_property(GLOBAL PROPERTY "${header}" FALSE)
+    set(result FALSE)
+    file(STRINGS "${INCLUDE_FOLDER}/${header}" lines REGEX "^#include ")
+    if(lines MATCHES "<Eigen/")
+      set(result TRUE)
+    else()
+      foreach(line IN LISTS lines)
+        # An -inl.hpp comes after the declarations, so it does not count.
+        if(NOT line MATCHES "-inl\\.hpp\"" AND line MATCHES "\"(vbp/[^\"]+)\"")
+          reaches_eigen(below "${CMAKE_MATCH_1}")
+          if(below)
+            set(result TRUE)
+            break()
+          endif()
+        endif()
+      endforeach()
+    endif()
+    set_property(GLOBAL PROPERTY "${header}" ${result})
+  endif()
+  get_property(result GLOBAL PROPERTY "${header}")
+  set(${variable} ${result} PARENT_SCOPE)
+endfunction()
+
+file(GLOB_RECURSE headers RELATIVE "${INCLUDE_FOLDER}" "${INCLUDE_FOLDER}/vbp/*.hpp")
+if(MODE STREQUAL "header_only")
+  list(FILTER headers EXCLUDE REGEX "-inl\\.hpp$")
+else()
+  list(APPEND command -DVBP_COMPILED)
+endif()
+foreach(header IN LISTS ABSENT_HEADERS)
+  string(REGEX REPLACE "\\.hpp$" "-inl.hpp" bodies "${header}")
+  list(REMOVE_ITEM headers "${header}" "${bodies}")
+endforeach()
+
+set(units_with_eigen "")
+set(units_without_eigen "")
+math(EXPR place "${PARTS} - ${PART}")
+foreach(header IN LISTS headers)
+  math(EXPR place "(${place} + 1) % ${PARTS}")
+  if(NOT place EQUAL 0)
+    continue()
+  endif()
+  string(REPLACE "/" "." name "${header}")
+  set(unit "${WORK}/${MODE}/${name}.cpp")
+  file(CONFIGURE OUTPUT "${unit}" CONTENT "#include \"${header}\"\n\n#include \"${header}\"\n" @ONLY)
+  reaches_eigen(reached "${header}")
+  if(reached)
+    list(APPEND units_with_eigen "${unit}")
+  else()
+    list(APPEND units_without_eigen "${unit}")
+  endif()
+endforeach()
+
+set(failed FALSE)
+if(units_with_eigen)
+  execute_process(COMMAND ${command} -fsyntax-only -Winvalid-pch -include "${eigen}" ${units_with_eigen} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    set(failed TRUE)
+  endif()
+endif()
+if(units_without_eigen)
+  execute_process(COMMAND ${command} -fsyntax-only ${units_without_eigen} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    set(failed TRUE)
+  endif()
+endif()
+list(LENGTH units_with_eigen with)
+list(LENGTH units_without_eigen without)
+if(failed)
+  message(FATAL_ERROR "a header does not compile alone (${MODE})")
+endif()
+math(EXPR all "${with} + ${without}")
+if(all LESS 10)
+  message(FATAL_ERROR "only ${all} headers found: this test looks at the wrong folder")
+endif()
+message(STATUS "${all} headers compile alone, ${without} of them without <Eigen/Core>")
