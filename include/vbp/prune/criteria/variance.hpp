@@ -15,8 +15,8 @@ namespace vbp::inline VBP_ABI {
 namespace detail {
 
 /// Throws ValueError, naming block b where it has a name, for fewer than two samples.
-VBP_FUNCTION void require_two_samples(const std::vector<std::string>& names, std::size_t b,
-                                      std::int64_t samples);
+VBP_FUNCTION [[gnu::cold]] void require_two_samples(const std::vector<std::string>& names, std::size_t b,
+                                                    std::int64_t samples);
 
 }  // namespace detail
 
