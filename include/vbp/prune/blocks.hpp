@@ -115,8 +115,8 @@ BlockShape shape_of(const B& block) {
 /// The shapes of blocks that pointers lead to.
 template <class Pointers>
 std::vector<BlockShape> shapes_of(const Pointers& blocks) {
-  std::vector<BlockShape> shapes;
-  for (const auto* block : blocks) shapes.push_back(shape_of(*block));
+  std::vector<BlockShape> shapes(blocks.size());
+  for (std::size_t b = 0; b < blocks.size(); ++b) shapes[b] = shape_of(std::as_const(*blocks[b]));
   return shapes;
 }
 

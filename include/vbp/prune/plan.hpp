@@ -2,7 +2,7 @@
 /// What a pruning will do, to be looked at before it is done.
 ///
 /// Planning is done once and takes milliseconds. Its functions are cold, which tells the compiler to make
-/// them small rather than fast and halves what they cost to compile.
+/// them small rather than fast, so that they cost less to compile.
 
 #include <string>
 #include <vector>

@@ -21,8 +21,9 @@ struct Cut {
 /// allowance. ascending[b] holds block b's scores in ascending order; of equal scores the lower block's goes
 /// first. Exact, since taking the cheapest next never violates a block's own order. Returns the count per
 /// block; the caller has checked that the removals are reachable.
-VBP_FUNCTION std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& ascending,
-                                              const std::vector<Allowance>& blocks, Index removals);
+VBP_FUNCTION [[gnu::cold]] std::vector<Index> remove_lowest(const std::vector<std::vector<double>>& ascending,
+                                                            const std::vector<Allowance>& blocks,
+                                                            Index removals);
 
 /// Scope block, multiple 1: each block loses the share f * width, clamped to its allowance, with the one f
 /// for which the shares sum to `removals` (water-filling). Shares are rounded down, then those of largest
@@ -35,8 +36,8 @@ VBP_FUNCTION [[gnu::cold]] std::vector<Index> remove_evenly(const std::vector<Al
 /// reachable that is not above `removals`, and the summed cost the least for that sum. Of equal costs the
 /// lower block loses more. cuts[b] ascends in `removed`. Returns nothing where even the smallest cuts remove
 /// too many.
-VBP_FUNCTION std::optional<std::vector<Index>> cheapest_cuts(const std::vector<std::vector<Cut>>& cuts,
-                                                             Index removals);
+VBP_FUNCTION [[gnu::cold]] std::optional<std::vector<Index>> cheapest_cuts(
+    const std::vector<std::vector<Cut>>& cuts, Index removals);
 
 /// The counts, ascending, that a block may lose so that it keeps everything or a multiple of `multiple`.
 VBP_FUNCTION [[gnu::cold]] std::vector<Index> removals_to_multiple(const Allowance& block, Index multiple);
