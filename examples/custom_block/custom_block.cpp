@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iostream>
 #include <numbers>
+#include <numeric>
 #include <vector>
 
 #include <vbp/prune.hpp>
@@ -48,15 +49,30 @@ class MyBlock {
   vbp::Index hidden() const { return hidden_; }
 
   vbp::Matrix<float> hidden_activation(const vbp::Matrix<float>& x) const {
-    const vbp::Matrix<float> h = (x * fc1_weight().transpose()).rowwise() + fc1_bias().transpose();
-    return h.unaryExpr([](float v) { return v * std::erfc(-v / std::numbers::sqrt2_v<float>) / 2; });
+    vbp::Matrix<float> h = linear(x, w1_, b1_);
+    std::for_each(h.data(), h.data() + h.size(),
+                  [](float& v) { v = v * std::erfc(-v / std::numbers::sqrt2_v<float>) / 2; });
+    return h;
   }
 
   vbp::Matrix<float> operator()(const vbp::Matrix<float>& x) const {
-    return (hidden_activation(x) * fc2_weight().transpose()).rowwise() + fc2_bias().transpose();
+    return linear(hidden_activation(x), w2_, b2_);
   }
 
  private:
+  static vbp::Matrix<float> linear(const vbp::Matrix<float>& x, const std::vector<float>& weight,
+                                   const std::vector<float>& bias) {
+    vbp::Matrix<float> y(x.rows(), static_cast<vbp::Index>(bias.size()));
+    for (vbp::Index row = 0; row < y.rows(); ++row) {
+      for (vbp::Index j = 0; j < y.cols(); ++j) {
+        const auto* const w = weight.data() + j * x.cols();
+        const auto* const in = x.data() + row * x.cols();
+        y(row, j) = std::inner_product(in, in + x.cols(), w, bias[static_cast<std::size_t>(j)]);
+      }
+    }
+    return y;
+  }
+
   vbp::Index in_, hidden_, out_;
   std::vector<float> w1_, b1_, w2_, b2_;
 };

@@ -1,4 +1,4 @@
-/// Prunes half of the hidden neurons of two random blocks: the whole library in twenty lines.
+/// Prunes half of the hidden neurons of two random blocks: the paper's method in twenty lines.
 
 #include <iostream>
 #include <vector>

@@ -2,7 +2,8 @@
 // expect: HasMoments
 #include <vector>
 
-#include "vbp/prune/criteria/scores.hpp"
+#include "vbp/prune/criteria/variance.hpp"
+#include "vbp/stats/statistics.hpp"
 
 namespace {
 

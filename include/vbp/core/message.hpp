@@ -3,6 +3,7 @@
 /// headers cheap to compile.
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -15,32 +16,30 @@ namespace vbp::inline VBP_ABI {
 /// A text or a whole number of a message. It refers to its text, which has to live until the message is made.
 class MessagePart {
  public:
-  MessagePart(const char* text) : text_(text) {}
-  MessagePart(const std::string& text) : text_(text) {}
-  MessagePart(std::string_view text) : text_(text) {}
-  template <std::signed_integral N>
-  MessagePart(N number) : number_(number), is_number_(true) {}
-  template <std::unsigned_integral N>
-  MessagePart(N number) : number_(static_cast<std::int64_t>(number)), is_number_(true) {}
+  MessagePart(const char* text) : MessagePart(std::string_view(text)) {}
+  MessagePart(const std::string& text) : MessagePart(std::string_view(text)) {}
+  MessagePart(std::string_view text) : text_(text.data()), value_(static_cast<std::int64_t>(text.size())) {}
+  template <std::integral N>
+  MessagePart(N number) : value_(static_cast<std::int64_t>(number)) {}
 
-  std::string_view text() const noexcept { return text_; }
-  std::int64_t number() const noexcept { return number_; }
-  bool is_number() const noexcept { return is_number_; }
+  bool is_number() const noexcept { return text_ == nullptr; }
+  std::int64_t number() const noexcept { return value_; }
+  std::string_view text() const noexcept { return {text_, static_cast<std::size_t>(value_)}; }
 
  private:
-  std::string_view text_;
-  std::int64_t number_ = 0;
-  bool is_number_ = false;
+  const char* text_ = nullptr;  ///< none for a number
+  std::int64_t value_;          ///< the number, or the length of the text
 };
 
 using Message = std::initializer_list<MessagePart>;
 
 /// The parts one after the other.
-VBP_FUNCTION std::string text_of(Message message);
+VBP_FUNCTION [[gnu::cold]] std::string text_of(Message message);
 
-VBP_FUNCTION [[noreturn]] void throw_shape_error(Message message);
-VBP_FUNCTION [[noreturn]] void throw_value_error(Message message);
-VBP_FUNCTION [[noreturn]] void throw_file_error(const std::string& path, Message message);
+// Cold, so that the code that leads to them is made small rather than fast.
+VBP_FUNCTION [[noreturn, gnu::cold]] void throw_shape_error(Message message);
+VBP_FUNCTION [[noreturn, gnu::cold]] void throw_value_error(Message message);
+VBP_FUNCTION [[noreturn, gnu::cold]] void throw_file_error(const std::string& path, Message message);
 
 }  // namespace vbp::inline VBP_ABI
 

@@ -61,6 +61,13 @@ struct Preprocessing {
 /// Throws ValueError, naming the setting, unless every value is in its range.
 VBP_FUNCTION void validate(const Preprocessing& preprocessing);
 
+namespace detail {
+
+/// Throws ShapeError unless the image has pixels, and as many as its sides say.
+VBP_FUNCTION void check_image(const Image& image);
+
+}  // namespace detail
+
 /// Antialiased resampling to width x height, bit for bit as PIL's Image.resize on RGB: two passes in fixed
 /// point with an 8-bit intermediate. Throws ShapeError for an empty image or sizes below 1.
 VBP_FUNCTION Image resize(const Image& image, Index width, Index height, Interpolation interpolation);
@@ -79,6 +86,12 @@ VBP_FUNCTION Image evaluation_crop(const Image& image, const Preprocessing& prep
 VBP_FUNCTION void evaluation_transform(const Image& image, const Preprocessing& preprocessing,
                                        std::span<float> out);
 
+namespace detail {
+
+/// Throws ShapeError unless the image has pixels, and as many as its sides say.
+VBP_FUNCTION void check_image(const Image& image);
+
+}  // namespace detail
 }  // namespace vbp::inline VBP_ABI::io
 
 #if !defined(VBP_COMPILED)

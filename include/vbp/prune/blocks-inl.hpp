@@ -10,8 +10,8 @@
 namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION std::vector<std::string> numbered_blocks(std::size_t count) {
-  std::vector<std::string> names;
-  for (std::size_t b = 0; b < count; ++b) names.push_back("blocks." + std::to_string(b));
+  std::vector<std::string> names(count);
+  for (std::size_t b = 0; b < count; ++b) names[b] = text_of({"blocks.", b});
   return names;
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <ranges>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -44,7 +45,7 @@ concept CovarianceRange =
     std::ranges::forward_range<const R> && HasCovariance<std::ranges::range_value_t<const R>>;
 
 /// Names for blocks that have none: blocks.0, blocks.1, ...
-VBP_FUNCTION std::vector<std::string> numbered_blocks(std::size_t count);
+VBP_FUNCTION [[gnu::cold]] std::vector<std::string> numbered_blocks(std::size_t count);
 
 namespace detail {
 
@@ -80,7 +81,8 @@ std::size_t length_of(const R& range) {
 }
 
 /// Throws ShapeError where one range has an entry a block and another has not.
-VBP_FUNCTION void require_one_per_block(std::size_t entries, const char* what, std::size_t blocks);
+VBP_FUNCTION [[gnu::cold]] void require_one_per_block(std::size_t entries, const char* what,
+                                                      std::size_t blocks);
 
 /// The sizes of a block's weights and biases.
 struct BlockShape {
@@ -88,34 +90,38 @@ struct BlockShape {
   Index fc2_rows = 0, fc2_columns = 0, fc2_bias = 0;
 };
 
+/// Rows and columns of a matrix, or of whatever else is convertible to a view of one.
+template <class T, class M>
+std::pair<Index, Index> size_of(const M& matrix) {
+  if constexpr (requires { Index{matrix.rows()} + Index{matrix.cols()}; }) {
+    return {matrix.rows(), matrix.cols()};
+  } else {
+    const MatrixView<T> view = matrix;
+    return {view.rows(), view.cols()};
+  }
+}
+
 template <LinearGeluLinear B>
 BlockShape shape_of(const B& block) {
   using T = typename B::Scalar;
-  // A member may return its matrix by value: the references keep it alive.
-  const auto& fc1_weight = block.fc1_weight();
-  const auto& fc1_bias = block.fc1_bias();
-  const auto& fc2_weight = block.fc2_weight();
-  const auto& fc2_bias = block.fc2_bias();
-  const MatrixView<T> w1 = fc1_weight, w2 = fc2_weight;
-  const VectorView<T> b1 = fc1_bias, b2 = fc2_bias;
-  return {.fc1_rows = w1.rows(),
-          .fc1_columns = w1.cols(),
-          .fc1_bias = b1.size(),
-          .fc2_rows = w2.rows(),
-          .fc2_columns = w2.cols(),
-          .fc2_bias = b2.size()};
+  BlockShape shape;
+  std::tie(shape.fc1_rows, shape.fc1_columns) = size_of<T>(block.fc1_weight());
+  std::tie(shape.fc2_rows, shape.fc2_columns) = size_of<T>(block.fc2_weight());
+  shape.fc1_bias = VectorView<T>(block.fc1_bias()).size();
+  shape.fc2_bias = VectorView<T>(block.fc2_bias()).size();
+  return shape;
 }
 
 /// The shapes of blocks that pointers lead to.
 template <class Pointers>
 std::vector<BlockShape> shapes_of(const Pointers& blocks) {
-  std::vector<BlockShape> shapes;
-  for (const auto* block : blocks) shapes.push_back(shape_of(*block));
+  std::vector<BlockShape> shapes(blocks.size());
+  for (std::size_t b = 0; b < blocks.size(); ++b) shapes[b] = shape_of(std::as_const(*blocks[b]));
   return shapes;
 }
 
 /// The hidden width. Throws ShapeError where the sizes do not fit together.
-VBP_FUNCTION Index hidden_width_of(const BlockShape& shape);
+VBP_FUNCTION [[gnu::cold]] Index hidden_width_of(const BlockShape& shape);
 
 }  // namespace detail
 

@@ -1,5 +1,8 @@
 #pragma once
 /// What a pruning will do, to be looked at before it is done.
+///
+/// Planning is done once and takes milliseconds. Its functions are cold, which tells the compiler to make
+/// them small rather than fast, so that they cost less to compile.
 
 #include <string>
 #include <vector>
@@ -50,29 +53,30 @@ struct PruningPlan {
 /// The plan that removes neurons in each ranking's order, those of least cost over all blocks, within the
 /// options' budget. Of equal costs the lower block's goes first. Throws ShapeError or ValueError, naming the
 /// block or the constraint, for bad names, rankings and options and for budgets that cannot be met.
-VBP_FUNCTION PruningPlan plan_from_rankings(const std::vector<std::string>& names,
-                                            const std::vector<Ranking>& rankings,
-                                            const PrunerOptions& options);
+VBP_FUNCTION [[gnu::cold]] PruningPlan plan_from_rankings(const std::vector<std::string>& names,
+                                                          const std::vector<Ranking>& rankings,
+                                                          const PrunerOptions& options);
 
 /// The plan that removes the lowest scores within the options' budget, whatever criterion gave them. Of equal
 /// scores the lower block's go first, then the lower neuron's. Throws as plan_from_rankings does.
-VBP_FUNCTION PruningPlan plan_from_scores(const std::vector<std::string>& names, const Scores& scores,
-                                          const PrunerOptions& options);
+VBP_FUNCTION [[gnu::cold]] PruningPlan plan_from_scores(const std::vector<std::string>& names,
+                                                        const Scores& scores, const PrunerOptions& options);
 
 namespace detail {
 
 /// Throws ShapeError or ValueError, naming the block, for rankings that no plan can be made from.
-VBP_FUNCTION void require_rankings(const std::vector<std::string>& names,
-                                   const std::vector<Ranking>& rankings);
+VBP_FUNCTION [[gnu::cold]] void require_rankings(const std::vector<std::string>& names,
+                                                 const std::vector<Ranking>& rankings);
 
 /// The plan in which each block loses the first `removed` neurons of its ranking.
-VBP_FUNCTION PruningPlan plan_of_removals(const std::vector<std::string>& names,
-                                          const std::vector<Ranking>& rankings,
-                                          const std::vector<Index>& removed);
+VBP_FUNCTION [[gnu::cold]] PruningPlan plan_of_removals(const std::vector<std::string>& names,
+                                                        const std::vector<Ranking>& rankings,
+                                                        const std::vector<Index>& removed);
 
 /// Throws ShapeError or ValueError, naming the block, unless the plan is for as many blocks, of these shapes,
 /// and keeps a neuron of each.
-VBP_FUNCTION void require_plan_fits(const PruningPlan& plan, const std::vector<BlockShape>& blocks);
+VBP_FUNCTION [[gnu::cold]] void require_plan_fits(const PruningPlan& plan,
+                                                  const std::vector<BlockShape>& blocks);
 
 }  // namespace detail
 

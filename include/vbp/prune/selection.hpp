@@ -10,10 +10,10 @@
 namespace vbp::inline VBP_ABI {
 
 /// Throws ValueError unless the indices ascend without repetition within [0, width).
-VBP_FUNCTION void require_indices(std::span<const Index> indices, Index width);
+VBP_FUNCTION [[gnu::cold]] void require_indices(std::span<const Index> indices, Index width);
 
 /// The indices of [0, width) that are not in kept, ascending. Throws as require_indices does.
-VBP_FUNCTION std::vector<Index> complement(std::span<const Index> kept, Index width);
+VBP_FUNCTION [[gnu::cold]] std::vector<Index> complement(std::span<const Index> kept, Index width);
 
 /// The kept rows of a matrix, in order: W1 after pruning. Throws as require_indices does.
 template <class Derived>

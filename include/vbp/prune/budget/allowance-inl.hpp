@@ -42,8 +42,8 @@ VBP_FUNCTION Index whole_share(double share, Index total) {
 }
 
 VBP_FUNCTION std::string narrowest_constraints(const PrunerOptions& options) {
-  return "the minimum width " + std::to_string(options.min_width) +
-         (options.exclude.empty() ? "" : " and the excluded blocks");
+  return text_of(
+      {"the minimum width ", options.min_width, options.exclude.empty() ? "" : " and the excluded blocks"});
 }
 
 VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total) {
@@ -57,6 +57,21 @@ VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total)
   return whole_share(*options.rate, total);
 }
 
+namespace detail {
+
+/// Throws the ValueError of a name that no block has.
+VBP_FUNCTION [[noreturn, gnu::cold]] void refuse_block_name(const std::string& name,
+                                                            const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& other : names) {
+    if (!list.empty()) list += ", ";
+    list += other;
+  }
+  throw_value_error({"no block is named ", name, "; there are ", list});
+}
+
+}  // namespace detail
+
 VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& names,
                                                const std::vector<Index>& widths,
                                                const PrunerOptions& options) {
@@ -69,9 +84,7 @@ VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& n
   }
   for (const std::string& name : options.exclude) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    std::string list;
-    for (const std::string& other : names) list += text_of({list.empty() ? "" : ", ", other});
-    throw_value_error({"no block is named ", name, "; there are ", list});
+    detail::refuse_block_name(name, names);
   }
   std::vector<Allowance> result(names.size());
   for (std::size_t b = 0; b < names.size(); ++b) {
@@ -93,14 +106,13 @@ VBP_FUNCTION void require_reachable(Index removals, const std::vector<Allowance>
     least += block.least;
     most += block.most;
   }
-  const std::string task =
-      "cannot remove " + std::to_string(removals) + " of " + std::to_string(total) + " hidden neurons: ";
   if (removals > most) {
-    throw_value_error({task, "under ", narrowest_constraints(options), " at most ", most, " can go"});
+    throw_value_error({"cannot remove ", removals, " of ", total, " hidden neurons: under ",
+                       narrowest_constraints(options), " at most ", most, " can go"});
   }
   if (removals < least) {
-    throw_value_error(
-        {task, "under the maximum width ", *options.max_width, " at least ", least, " must go"});
+    throw_value_error({"cannot remove ", removals, " of ", total, " hidden neurons: under the maximum width ",
+                       *options.max_width, " at least ", least, " must go"});
   }
 }
 

@@ -63,12 +63,12 @@ Vector<typename B::Scalar> folded_bias_of(const B& block, const VectorView<doubl
 }
 
 /// Throws ShapeError or ValueError, naming the block, for statistics that are not of it.
-VBP_FUNCTION void require_statistics_fit(const PruningPlan::Block& planned, Index features,
-                                         std::int64_t samples);
+VBP_FUNCTION [[gnu::cold]] void require_statistics_fit(const PruningPlan::Block& planned, Index features,
+                                                       std::int64_t samples);
 
 /// Throws ValueError, naming the block, unless all values are finite.
-VBP_FUNCTION void require_finite_bias(const std::string& name, const VectorView<float>& bias);
-VBP_FUNCTION void require_finite_bias(const std::string& name, const VectorView<double>& bias);
+VBP_FUNCTION [[gnu::cold]] void require_finite_bias(const std::string& name, const VectorView<float>& bias);
+VBP_FUNCTION [[gnu::cold]] void require_finite_bias(const std::string& name, const VectorView<double>& bias);
 
 }  // namespace detail
 
@@ -112,15 +112,16 @@ void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks
   detail::require_plan_fits(plan, detail::shapes_of(pointers));
   detail::require_one_per_block(detail::length_of(statistics), "statistics", pointers.size());
   using T = typename detail::BlockType<std::remove_reference_t<Blocks>>::Scalar;
-  std::vector<Vector<T>> biases;
+  std::vector<Vector<T>> biases(pointers.size());
+  std::size_t next = 0;
   for (const auto& seen : statistics) {
-    const std::size_t b = biases.size();
+    const std::size_t b = next++;
     const PruningPlan::Block& planned = plan.blocks[b];
     detail::require_statistics_fit(planned, seen.features(), seen.count());
     const Vector<double> mean = seen.mean().template cast<double>();
-    biases.push_back(
-        with_context(planned.name, [&] { return detail::folded_bias_of(*pointers[b], mean, planned.kept); }));
-    detail::require_finite_bias(planned.name, biases.back());
+    biases[b] =
+        with_context(planned.name, [&] { return detail::folded_bias_of(*pointers[b], mean, planned.kept); });
+    detail::require_finite_bias(planned.name, biases[b]);
   }
   for (std::size_t b = 0; b < pointers.size(); ++b) {
     detail::keep(*pointers[b], plan.blocks[b].kept, std::move(biases[b]));

@@ -13,7 +13,7 @@ using Scores = std::vector<Vector<double>>;
 
 /// Throws ShapeError unless there is one name per block, and ValueError, naming block and neuron, for a
 /// block without neurons and for a score that is NaN or infinite.
-VBP_FUNCTION void require_scores(const std::vector<std::string>& names, const Scores& scores);
+VBP_FUNCTION [[gnu::cold]] void require_scores(const std::vector<std::string>& names, const Scores& scores);
 
 }  // namespace vbp::inline VBP_ABI
 

@@ -15,8 +15,8 @@ namespace vbp::inline VBP_ABI {
 namespace detail {
 
 /// Throws ValueError, naming block b where it has a name, for fewer than two samples.
-VBP_FUNCTION void require_two_samples(const std::vector<std::string>& names, std::size_t b,
-                                      std::int64_t samples);
+VBP_FUNCTION [[gnu::cold]] void require_two_samples(const std::vector<std::string>& names, std::size_t b,
+                                                    std::int64_t samples);
 
 }  // namespace detail
 
@@ -24,10 +24,11 @@ VBP_FUNCTION void require_two_samples(const std::vector<std::string>& names, std
 /// Throws ValueError, naming the block, for fewer than two samples and for a variance that is not finite.
 template <StatisticsRange R>
 Scores variance_scores(const R& statistics, const std::vector<std::string>& names) {
-  Scores scores;
+  Scores scores(detail::length_of(statistics));
+  std::size_t b = 0;
   for (const auto& seen : statistics) {
-    detail::require_two_samples(names, scores.size(), seen.count());
-    scores.emplace_back(seen.variance().template cast<double>());
+    detail::require_two_samples(names, b, seen.count());
+    scores[b++] = seen.variance().template cast<double>();
   }
   require_scores(names, scores);
   return scores;
