@@ -15,6 +15,7 @@
 #include "vbp/models/layers.hpp"
 #include "vbp/models/packed_layers.hpp"
 #include "vbp/models/stage_model.hpp"
+#include "vbp/models/transformer_block.hpp"
 #include "vbp/prune/residual_network.hpp"
 
 namespace vbp::inline VBP_ABI::detail {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vbp/core/types.hpp"
+#include "vbp/models/config_checks.hpp"
 #include "vbp/models/layers.hpp"
 #include "vbp/models/model.hpp"
 #include "vbp/models/parameters.hpp"

@@ -1,9 +1,7 @@
 #pragma once
 /// What training minimises: cross-entropy with label smoothing, and distillation from a teacher.
 
-#include <algorithm>
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include "vbp/core/error.hpp"
@@ -42,91 +40,20 @@ struct LossOptions {
   }
 };
 
-/// Targets [n, classes]: 1 - smoothing for the label, and smoothing / classes for every class (Szegedy et al.
-/// 2016). Throws ValueError for a label or smoothing out of range.
+/// Targets [n, classes]: 1 - smoothing for the label, plus smoothing / classes for every class (Szegedy et
+/// al. 2016). Throws ValueError for a label or smoothing out of range.
 template <class T>
-void set_targets(const std::vector<Index>& labels, Index classes, double smoothing, Matrix<T>& targets) {
-  if (!(smoothing >= 0.0 && smoothing < 1.0)) throw ValueError("label smoothing must lie in [0, 1)");
-  targets.setConstant(static_cast<Index>(labels.size()), classes,
-                      static_cast<T>(smoothing / static_cast<double>(classes)));
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (labels[i] < 0 || labels[i] >= classes) {
-      throw ValueError("label " + std::to_string(labels[i]) + " of " + std::to_string(classes) + " classes");
-    }
-    targets(static_cast<Index>(i), labels[i]) += static_cast<T>(1.0 - smoothing);
-  }
-}
-
-namespace detail {
-
-/// out = log softmax(logits / temperature) of one row, in double.
-template <class T>
-void log_softmax(const T* logits, Index classes, double temperature, Vector<double>& out) {
-  for (Index k = 0; k < classes; ++k) out[k] = static_cast<double>(logits[k]) / temperature;
-  const double largest = out.maxCoeff();
-  double sum = 0.0;
-  for (Index k = 0; k < classes; ++k) sum += std::exp(out[k] - largest);
-  out.array() -= largest + std::log(sum);
-}
-
-}  // namespace detail
+void set_targets(const std::vector<Index>& labels, Index classes, double smoothing, Matrix<T>& targets);
 
 /// The loss of logits [n, classes], averaged over the rows; targets are distributions. `teacher` is the
 /// teacher's logits, empty without one. Sets d_logits, the gradient by the logits. Everything is summed in
 /// double. Throws ShapeError if shapes differ.
 template <class T>
 double loss_and_gradient(const MatrixView<T>& logits, const MatrixView<T>& targets,
-                         const MatrixView<T>& teacher, const LossOptions& options, Matrix<T>& d_logits) {
-  const Index n = logits.rows();
-  const Index classes = logits.cols();
-  const bool distils = options.distillation > 0.0;
-  if (n == 0 || targets.rows() != n || targets.cols() != classes ||
-      (distils && (teacher.rows() != n || teacher.cols() != classes))) {
-    throw ShapeError("logits, targets and the teacher's logits are not of one shape");
-  }
-  d_logits.resize(n, classes);
-  Vector<double> student(classes), other(classes), gradient(classes);
-  double loss = 0.0;
-  for (Index i = 0; i < n; ++i) {
-    detail::log_softmax(logits.row(i).data(), classes, 1.0, student);
-    double target_sum = 0.0;
-    double entropy = 0.0;
-    for (Index k = 0; k < classes; ++k) {
-      const auto target = static_cast<double>(targets(i, k));
-      target_sum += target;
-      entropy -= target * student[k];
-    }
-    loss += options.cross_entropy * entropy;
-    for (Index k = 0; k < classes; ++k) {
-      gradient[k] =
-          options.cross_entropy * (target_sum * std::exp(student[k]) - static_cast<double>(targets(i, k)));
-    }
-    if (distils && options.targets == TeacherTargets::hard) {
-      Index best = 0;
-      teacher.row(i).maxCoeff(&best);
-      loss -= options.distillation * student[best];
-      for (Index k = 0; k < classes; ++k) gradient[k] += options.distillation * std::exp(student[k]);
-      gradient[best] -= options.distillation;
-    } else if (distils) {
-      const double temperature = options.temperature;
-      detail::log_softmax(logits.row(i).data(), classes, temperature, student);
-      detail::log_softmax(teacher.row(i).data(), classes, temperature, other);
-      const bool reverse = options.divergence == Divergence::student_teacher;
-      double divergence = 0.0;
-      for (Index k = 0; k < classes; ++k) {
-        divergence += reverse ? std::exp(student[k]) * (student[k] - other[k])
-                              : std::exp(other[k]) * (other[k] - student[k]);
-      }
-      loss += options.distillation * temperature * temperature * divergence;
-      for (Index k = 0; k < classes; ++k) {
-        const double slope = reverse ? std::exp(student[k]) * (student[k] - other[k] - divergence)
-                                     : std::exp(student[k]) - std::exp(other[k]);
-        gradient[k] += options.distillation * temperature * slope;
-      }
-    }
-    for (Index k = 0; k < classes; ++k) d_logits(i, k) = static_cast<T>(gradient[k] / static_cast<double>(n));
-  }
-  return loss / static_cast<double>(n);
-}
+                         const MatrixView<T>& teacher, const LossOptions& options, Matrix<T>& d_logits);
 
 }  // namespace vbp::inline VBP_ABI
+
+#if !defined(VBP_COMPILED)
+#include "vbp/train/loss-inl.hpp"
+#endif

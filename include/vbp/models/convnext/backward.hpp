@@ -6,6 +6,7 @@
 
 #include "vbp/core/types.hpp"
 #include "vbp/models/backpropagation.hpp"
+#include "vbp/models/convnext/forward.hpp"
 #include "vbp/models/convnext/model.hpp"
 #include "vbp/models/layers_backward.hpp"
 #include "vbp/models/packed_layers.hpp"

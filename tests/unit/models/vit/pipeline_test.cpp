@@ -42,8 +42,8 @@ struct Images {
   std::map<fs::path, Index> places;
 
   Images(std::vector<vbp::io::ImageEntry> entries, const vbp::io::Preprocessing& preprocessing) {
-    vbp::io::ImageStream stream(std::move(entries), preprocessing,
-                                {.batch = 50, .threads = 1, .strict = true});
+    vbp::io::ImageStream stream(std::move(entries), preprocessing, {.batch = 50, .strict = true},
+                                vbp::Context(1));
     vbp::io::ImageBatch batch;
     while (stream.next(batch)) {
       batches.push_back(batch.pixels);
@@ -125,12 +125,13 @@ TEST_CASE("the whole pipeline on a real ViT-S and photographs", "[vit][images][s
     VisionTransformer<float> model = checkpoint.model;
     vbp::prune(model.blocks, statistics, {.rate = rate});
     const auto widths = expected.at("widths").get<std::vector<Index>>();
-    REQUIRE(widths.size() == model.config.hidden_widths.size());
+    const vbp::VitConfig config = vbp::config_of(model);
+    REQUIRE(widths.size() == config.hidden_widths.size());
     for (std::size_t b = 0; b < widths.size(); ++b) {
-      CHECK(static_cast<double>(std::abs(model.config.hidden_widths[b] - widths[b])) <=
+      CHECK(static_cast<double>(std::abs(config.hidden_widths[b] - widths[b])) <=
             0.01 * static_cast<double>(widths[b]));
     }
-    CHECK(vbp::cost_of(model.config).parameters() == expected.at("params").get<std::int64_t>());
+    CHECK(vbp::cost_of(config).parameters() == expected.at("params").get<std::int64_t>());
     const Matrix<float> logits = logits_of(model, images);
     CHECK(std::abs(top1(logits, images) - expected.at("top1").get<double>()) <= 0.007);
     if (rate > 0.0) continue;
