@@ -120,6 +120,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   check_report("vbp info", report, {"unresolved", "ignored"});
   REQUIRE(run_tool("eval", at.model, "--data", at.data, "--json", report).code == 0);
   check_report("vbp eval", report);
+  REQUIRE(
+      run_tool("predict", at.model, at.data / "class 8" / "broken.png", golden_images()[0], "--json", report)
+          .code == 1);
+  check_report("vbp predict", report);
   REQUIRE(run_tool("calibrate", at.model, "--data", at / "calibration", "--covariance", "--memory", "1GB",
                    "--out", at / "s", "--json", report)
               .code == 0);
@@ -167,13 +171,18 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
 }
 
 TEST_CASE("the documentation names every option of every subcommand", "[documentation]") {
-  const std::map<std::string, std::string> headings = {
-      {"info", "vbp info"},           {"eval", "vbp eval"},
-      {"calibrate", "vbp calibrate"}, {"merge", "vbp merge"},
-      {"prune", "vbp prune"},         {"finetune", "vbp finetune and vbp train"},
-      {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"},
-      {"sweep", "vbp sweep"},         {"explain", "vbp explain"},
-      {"export", "vbp export"}};
+  const std::map<std::string, std::string> headings = {{"info", "vbp info"},
+                                                       {"eval", "vbp eval"},
+                                                       {"predict", "vbp predict"},
+                                                       {"calibrate", "vbp calibrate"},
+                                                       {"merge", "vbp merge"},
+                                                       {"prune", "vbp prune"},
+                                                       {"finetune", "vbp finetune and vbp train"},
+                                                       {"bench", "vbp bench"},
+                                                       {"train", "vbp finetune and vbp train"},
+                                                       {"sweep", "vbp sweep"},
+                                                       {"explain", "vbp explain"},
+                                                       {"export", "vbp export"}};
   const std::string help = require_tool("--help");
   const std::set<std::string> shared = options_in(section("Options of several subcommands"));
   std::map<std::string, std::set<std::string>> of_section;

@@ -46,6 +46,10 @@ std::vector<json> lines_of(const fs::path& log, const std::string& kind) {
   return lines;
 }
 
+vbp::VitCheckpoint load(const fs::path& file) {
+  return vbp::load_checkpoint<vbp::VisionTransformer<float>>(file);
+}
+
 }  // namespace
 
 TEST_CASE("finetune writes the model, a log and a picture, and leaves no state", "[finetune]") {
@@ -56,7 +60,7 @@ TEST_CASE("finetune writes the model, a log and a picture, and leaves no state",
   CHECK(outcome.err.empty());
   CHECK(contains(outcome.out, "epoch 3: loss "));
   CHECK_FALSE(fs::exists(at.state));
-  const auto student = vbp::load_vit(at.student), tuned = vbp::load_vit(at.out);
+  const auto student = load(at.student), tuned = load(at.out);
   CHECK(tuned.model.config.hidden_widths == student.model.config.hidden_widths);
   CHECK(tuned.class_names == student.class_names);
   CHECK(vbp::fingerprint(tuned.model) != vbp::fingerprint(student.model));
@@ -114,7 +118,7 @@ TEST_CASE("a run that diverges stops with the reason and keeps the last good epo
   CHECK(outcome.code == 1);
   // One step is an epoch: the first, whose gradient was sound, has been written.
   CHECK(contains(outcome.err, "diverged: in epoch 2, step 1"));
-  CHECK_NOTHROW(vbp::load_vit(at.out).model.validate());
+  CHECK_NOTHROW(load(at.out).model.validate());
 }
 
 TEST_CASE("validation is reported, and images must not serve for both", "[finetune]") {
@@ -186,7 +190,7 @@ TEST_CASE("train makes a model from nothing that eval can use", "[train]") {
       require_tool("train", "--config", at / "net.json", "--data", at.data, "--out", out, "--epochs", "20",
                    "--warmup", "1", "--batch", "13", "--set", "dim=16");
   CHECK(contains(text, "epoch 20"));
-  const auto trained = vbp::load_vit(out);
+  const auto trained = load(out);
   CHECK_NOTHROW(trained.require_complete());
   CHECK(trained.model.config.dim == 16);
   CHECK(trained.model.config.classes == 7);

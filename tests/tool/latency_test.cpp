@@ -252,7 +252,7 @@ TEST_CASE("a table of latencies that the user names is read, made, and not overw
     CHECK(snapshot(at / "") == before);
   };
   refuse({"--latency-table", table.string(), "--latency-batch", "2"}, 1,
-         {table.string() + ": is no table of the latencies of this model", "--latency-fresh replaces it"});
+         {table.string() + ": is no table of the latencies of this model", "--latency-fresh"});
   refuse({"--latency-table", at.data.string()}, 1, {at.data.string() + ": is no table of the latencies"});
   refuse({"--latency-table", at.data.string(), "--latency-fresh"}, 1, {"is a folder, not a file"});
   refuse({"--latency-table", (at / "none" / "table").string()}, 1, {"its folder does not exist"});

@@ -9,8 +9,7 @@
 #include "support/distance.hpp"
 #include "tool/tool.hpp"
 #include "vbp/io/calibration_file.hpp"
-#include "vbp/models/convnext/checkpoint.hpp"
-#include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/pipeline/any_model.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
 #include "vbp/stats/covariance.hpp"
 
@@ -23,7 +22,6 @@ using Names = std::vector<std::string>;
 /// The golden ConvNeXt "plain", and what the tool shall say of it.
 struct ConvNext {
   static constexpr const char *folder = "convnext", *name = "ConvNeXt", *architecture = "convnext_golden";
-  static constexpr auto load = vbp::load_convnext;
 
   static constexpr const char *widths = "hidden widths: 32 48 80 80 96", *block_name = "stages.2.blocks.1";
   static constexpr int block_width = 80;
@@ -55,7 +53,6 @@ struct ConvNext {
 /// The golden Swin Transformer "plain", and what the tool shall say of it.
 struct SwinTransformer {
   static constexpr const char *folder = "swin", *name = "Swin Transformer", *architecture = "swin_golden";
-  static constexpr auto load = vbp::load_swin;
 
   static constexpr const char *widths = "hidden widths: 24 24 48 48 96", *block_name = "layers.1.blocks.1";
   static constexpr int block_width = 48;
@@ -102,7 +99,7 @@ struct FamilyWorkplace : Workplace {
 template <class Family>
 Index total_width(const fs::path& model) {
   Index total = 0;
-  for (const Index width : Family::load(model, {}).model.config.hidden_widths) total += width;
+  for (const Index width : vbp::load_model(model).description().hidden_widths) total += width;
   return total;
 }
 

@@ -108,7 +108,7 @@ TEST_CASE("layer scales begin small, or as they are told to", "[train]") {
   const auto trained = [&](const auto&... options) {
     require_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at / "out", "--epochs",
                  "2", "--warmup", "1", "--batch", "13", options...);
-    return vbp::load_convnext(at / "out").model;
+    return vbp::load_checkpoint<vbp::ConvNext<float>>(at / "out").model;
   };
   // Two steps an epoch have moved them by the rate of 1e-3 at most.
   const float scale = trained().blocks[0].layer_scale.cwiseAbs().maxCoeff();
