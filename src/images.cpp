@@ -2,3 +2,4 @@
 
 #include "vbp/io/decode-inl.hpp"
 #include "vbp/io/image_stream-inl.hpp"
+#include "vbp/pipeline/image_folder-inl.hpp"

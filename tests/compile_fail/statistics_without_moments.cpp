@@ -2,7 +2,7 @@
 // expect: HasMoments
 #include <vector>
 
-#include "vbp/prune/criteria/score.hpp"
+#include "vbp/prune/criteria/scores.hpp"
 
 namespace {
 

@@ -282,7 +282,6 @@ VBP_FUNCTION Image resize_region(const Image& image, Index to_width, Index to_he
   return out;
 }
 
-/// Throws ShapeError unless the image has pixels, and as many as its sides say.
 VBP_FUNCTION void check_image(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       image.pixels.size() !=

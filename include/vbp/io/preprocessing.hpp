@@ -79,6 +79,12 @@ VBP_FUNCTION Image evaluation_crop(const Image& image, const Preprocessing& prep
 VBP_FUNCTION void evaluation_transform(const Image& image, const Preprocessing& preprocessing,
                                        std::span<float> out);
 
+namespace detail {
+
+/// Throws ShapeError unless the image has pixels, and as many as its sides say.
+VBP_FUNCTION void check_image(const Image& image);
+
+}  // namespace detail
 }  // namespace vbp::inline VBP_ABI::io
 
 #if !defined(VBP_COMPILED)

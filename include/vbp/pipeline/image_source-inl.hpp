@@ -81,7 +81,6 @@ class MemoryPass final : public ImagePass {
   std::vector<io::ImageFailure> failures_;  ///< stays empty
 };
 
-/// The order of a pass through `size` images, checked.
 VBP_FUNCTION std::vector<Index> pass_order(const ImagePassOptions& options, Index size) {
   if (options.batch < 1) {
     throw ValueError("a batch of " + std::to_string(options.batch) + " images is empty");

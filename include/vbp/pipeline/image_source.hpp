@@ -100,6 +100,13 @@ class ImageSource {
   std::shared_ptr<const Images> images_;
 };
 
+namespace detail {
+
+/// The order of a pass through `size` images. Throws ValueError for options out of range.
+VBP_FUNCTION std::vector<Index> pass_order(const ImagePassOptions& options, Index size);
+
+}  // namespace detail
+
 /// Images in memory: `pixels` [n, channels * size * size], normalised as the model wants them, and one label
 /// an image or none at all. They take no part in preprocessing and augmentation. Throws ShapeError for
 /// another number of labels and ValueError if there are no images.

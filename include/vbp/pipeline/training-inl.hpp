@@ -9,8 +9,11 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/models/convnext/backward.hpp"
+#include "vbp/models/convnext/forward.hpp"
 #include "vbp/models/swin/backward.hpp"
+#include "vbp/models/swin/forward.hpp"
 #include "vbp/models/vit/backward.hpp"
+#include "vbp/models/vit/forward.hpp"
 #include "vbp/pipeline/training.hpp"
 #include "vbp/train/mean_gradient.hpp"
 

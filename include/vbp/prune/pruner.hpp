@@ -12,6 +12,7 @@
 #include "vbp/prune/compensate/fold.hpp"
 #include "vbp/prune/criteria/variance.hpp"
 #include "vbp/prune/plan.hpp"
+#include "vbp/stats/statistics.hpp"
 
 namespace vbp::inline VBP_ABI {
 

@@ -324,3 +324,21 @@ TEST_CASE("files that are prepared only have to take their names", "[file]") {
   CHECK(read_file(folder / "a").empty());
   CHECK(entries(folder.path()) == 1);
 }
+
+TEST_CASE("an error of a file knows the path", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path missing = folder / "missing";
+  try {
+    const MappedFile file(missing);
+    FAIL("a missing file was opened");
+  } catch (const FileError& error) {
+    CHECK(error.path() == missing.string());
+    CHECK(error.what() == missing.string() + ": cannot be read: No such file or directory");
+  }
+  try {
+    const AtomicFile file(folder.path());
+    FAIL("a folder was opened for writing");
+  } catch (const FileError& error) {
+    CHECK(error.path() == folder.path().string());
+  }
+}

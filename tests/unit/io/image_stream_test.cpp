@@ -73,7 +73,7 @@ TEST_CASE("a stream gives the images in order, whatever the threads, and passes 
   for (const int threads : {1, 2, 3, 7}) {
     for (const Index ahead : {0, 1, 3}) {
       INFO(threads << " threads, " << ahead << " batches ahead");
-      ImageStream stream(entries, kSmall, {.batch = 10, .threads = threads, .ahead = ahead});
+      ImageStream stream(entries, kSmall, {.batch = 10, .ahead = ahead}, vbp::Context(threads));
       const Read all = read_all(stream);
       // 69 good ones of 104: filled up, so that only the last batch is short.
       CHECK(all.sizes == std::vector<Index>{10, 10, 10, 10, 10, 10, 9});
@@ -104,7 +104,7 @@ TEST_CASE("another transform sees each image with its place, and the position co
     std::fill(out.begin(), out.end(), static_cast<float>(index));
     out[0] = static_cast<float>(image.width);
   };
-  ImageStream stream(entries, kSmall, transform, {.batch = 10, .threads = 3});
+  ImageStream stream(entries, kSmall, transform, {.batch = 10}, vbp::Context(3));
   ImageBatch batch;
   std::size_t position = 0;
   while (stream.next(batch)) {
@@ -144,7 +144,7 @@ TEST_CASE("a strict stream ends with the first failure in order", "[io][images]"
   entries[13].path = kBrokenImages / "gif.jpg";
   entries[20].path = kBrokenImages / "empty.jpg";
   for (const int threads : {1, 4}) {
-    ImageStream stream(entries, kSmall, {.batch = 6, .threads = threads, .strict = true});
+    ImageStream stream(entries, kSmall, {.batch = 6, .strict = true}, vbp::Context(threads));
     ImageBatch batch;
     CHECK(stream.next(batch));
     CHECK(stream.next(batch));
@@ -156,7 +156,7 @@ TEST_CASE("a strict stream ends with the first failure in order", "[io][images]"
 TEST_CASE("a stream can be left at any time", "[io][images]") {
   const auto entries = some_broken();
   for (int batches = 0; batches < 4; ++batches) {
-    ImageStream stream(entries, kSmall, {.batch = 5, .threads = 3, .ahead = 4});
+    ImageStream stream(entries, kSmall, {.batch = 5, .ahead = 4}, vbp::Context(3));
     ImageBatch batch;
     for (int i = 0; i < batches; ++i) CHECK(stream.next(batch));
   }
@@ -169,14 +169,13 @@ TEST_CASE("a stream of nothing, of nothing good, and of less than a batch", "[io
   ImageStream broken({{kBrokenImages / "empty.jpg", 0, ""}}, kSmall);
   CHECK_FALSE(broken.next(batch));
   CHECK(broken.failures().size() == 1);
-  ImageStream few(find_images(kStreamed), kSmall, {.batch = 1'000'000'000'000, .threads = 2});
+  ImageStream few(find_images(kStreamed), kSmall, {.batch = 1'000'000'000'000}, vbp::Context(2));
   REQUIRE(few.next(batch));
   CHECK(batch.size() == 26);
 }
 
 TEST_CASE("options out of range are refused", "[io][images]") {
   CHECK_THROWS_AS(ImageStream({}, kSmall, {.batch = 0}), vbp::ValueError);
-  CHECK_THROWS_AS(ImageStream({}, kSmall, {.threads = -1}), vbp::ValueError);
   CHECK_THROWS_AS(ImageStream({}, kSmall, {.ahead = -1}), vbp::ValueError);
   CHECK_THROWS_AS(ImageStream({}, Preprocessing{.image_size = 0}), vbp::ValueError);
 }
@@ -227,7 +226,7 @@ TEST_CASE("ImageNet photographs become timm's inputs", "[io][images][shared]") {
   }
   REQUIRE(entries.size() == 6);
   const Preprocessing preprocessing{.image_size = 224, .crop_pct = 0.9};
-  ImageStream stream(entries, preprocessing, {.threads = 2, .strict = true});
+  ImageStream stream(entries, preprocessing, {.strict = true}, vbp::Context(2));
   ImageBatch batch;
   REQUIRE(stream.next(batch));
   for (Index i = 0; i < batch.size(); ++i) {

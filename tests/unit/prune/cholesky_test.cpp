@@ -33,7 +33,7 @@ TEST_CASE("a Cholesky decomposition solves X A = C", "[cholesky]") {
   for (const Index size : {1, 7, 64, 65, 128, 193, 300}) {
     for (const Index rows : {1, 50}) {
       const Matrix<double> a = positive_definite(random, size), c = gaussian(random, rows, size);
-      Cholesky factor(upper_triangle(a), workspace);
+      Cholesky<double> factor(upper_triangle(a), workspace);
       REQUIRE(factor.definite());
       const Matrix<double> x = factor.solve(c);
       CAPTURE(size, rows);
@@ -42,7 +42,7 @@ TEST_CASE("a Cholesky decomposition solves X A = C", "[cholesky]") {
       CHECK(factor.solve(c) == x);
     }
   }
-  Cholesky factor(positive_definite(random, 5), workspace);
+  Cholesky<double> factor(positive_definite(random, 5), workspace);
   CHECK(factor.solve(Matrix<double>(0, 5)).rows() == 0);
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("the number of threads changes no bit of a Cholesky solution", "[chole
   vbp::Random random(2);
   const Matrix<double> a = positive_definite(random, 200), c = gaussian(random, 90, 200);
   vbp::kernels::Workspace<double> one(1), three(3);
-  CHECK(Cholesky(a, one).solve(c) == Cholesky(a, three).solve(c));
+  CHECK(Cholesky<double>(a, one).solve(c) == Cholesky<double>(a, three).solve(c));
 }
 
 TEST_CASE("a Cholesky decomposition tells what is not positive definite", "[cholesky]") {
@@ -63,8 +63,8 @@ TEST_CASE("a Cholesky decomposition tells what is not positive definite", "[chol
       Matrix<double> a = positive_definite(random, 100);
       a(where, where) = value;
       CAPTURE(where, value);
-      CHECK_FALSE(Cholesky(a, workspace).definite());
+      CHECK_FALSE(Cholesky<double>(a, workspace).definite());
     }
   }
-  CHECK_FALSE(Cholesky(Matrix<double>::Zero(4, 4), workspace).definite());
+  CHECK_FALSE(Cholesky<double>(Matrix<double>::Zero(4, 4), workspace).definite());
 }

@@ -9,6 +9,7 @@
 #include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/prune/pruner.hpp"
+#include "vbp/stats/covariance.hpp"
 
 namespace {
 

@@ -11,6 +11,7 @@
 
 #include "support/catch.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/prune/criteria/random.hpp"
 
 namespace {
 

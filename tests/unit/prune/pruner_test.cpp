@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/prune/criteria/magnitude.hpp"
+#include "vbp/prune/criteria/random.hpp"
 #include "vbp/prune/mlp.hpp"
 
 namespace {
@@ -306,4 +308,26 @@ TEST_CASE("scores that are not finite and bad options never make a plan", "[prun
   CHECK_THROWS_AS(vbp::VariancePruner({.rate = 0.5}).plan({"a", "b"}, net.statistics), ShapeError);
   CHECK_THROWS_AS(vbp::VariancePruner({.rate = 0.5, .exclude = {"blocks.3"}}).plan(net.statistics),
                   ValueError);
+}
+
+TEST_CASE("prune excludes blocks by the names that it is given", "[pruner]") {
+  Net net(20);
+  const std::vector<Mlp<double>> dense = net.blocks;
+  const vbp::PrunerOptions options{.rate = 0.3, .min_width = 1, .exclude = {"head"}};
+  const PruningPlan plan = vbp::prune(net.blocks, {"stem", "body", "head"}, net.statistics, options);
+  CHECK(plan == vbp::VariancePruner(options).plan({"stem", "body", "head"}, net.statistics));
+  CHECK(plan.removed() == 38);  // floor(0.3 * 128)
+  CHECK(same_weights(net.blocks[2], dense[2]));
+  CHECK(net.blocks[0].hidden() + net.blocks[1].hidden() == 128 - 64 - 38);
+
+  // Without names the blocks are called by their numbers.
+  Net numbered(20);
+  CHECK_THROWS_WITH(vbp::prune(numbered.blocks, numbered.statistics, options),
+                    "no block is named head; there are blocks.0, blocks.1, blocks.2");
+  CHECK_THROWS_AS(vbp::prune(numbered.blocks, {"stem", "body"}, numbered.statistics, options), ShapeError);
+  CHECK(same_weights(numbered.blocks[0], dense[0]));
+  const PruningPlan by_number = vbp::prune(numbered.blocks, numbered.statistics,
+                                           {.rate = 0.3, .min_width = 1, .exclude = {"blocks.2"}});
+  CHECK(by_number.blocks[0].kept == plan.blocks[0].kept);
+  CHECK(same_weights(numbered.blocks[1], net.blocks[1]));
 }

@@ -10,7 +10,9 @@
 #include "support/catch.hpp"
 #include "support/gaussian.hpp"
 #include "vbp/core/random.hpp"
+#include "vbp/prune/compensate/fold.hpp"
 #include "vbp/prune/mlp.hpp"
+#include "vbp/stats/statistics.hpp"
 
 namespace {
 
@@ -60,6 +62,9 @@ struct Problem {
 vbp::PruningPlan plan_of(Index width, const Indices& kept) {
   return {.blocks = {{.name = "a", .width = width, .kept = kept}}, .requested = width};
 }
+
+static_assert(vbp::HasCovariance<vbp::Covariance<float>> && vbp::HasCovariance<vbp::Covariance<double>>);
+static_assert(!vbp::HasCovariance<vbp::Statistics<double>>);
 
 }  // namespace
 
@@ -121,9 +126,9 @@ TEST_CASE("the refit equals the block-inverse update", "[refit]") {
   const vbp::LinearFit fit = vbp::refit(w2, b2, mean, covariance, kept, {.lambda = 0.0});
   // OB2C: dW = -W_P ([C^-1]_PP)^-1 [C^-1]_P: over all columns, of which the kept ones stay.
   const Matrix<double> inverse = covariance.inverse();
-  const Matrix<double> pruned_inverse = vbp::detail::gather(inverse, pruned, pruned);
+  const Matrix<double> pruned_inverse = vbp::submatrix<double>(inverse, pruned, pruned);
   const Matrix<double> update = -vbp::select_columns(w2, pruned) * pruned_inverse.inverse() *
-                                vbp::detail::gather(inverse, pruned, kept);
+                                vbp::submatrix<double>(inverse, pruned, kept);
   const Matrix<double> expected = vbp::select_columns(w2, kept) + update;
   CHECK((fit.weight - expected).norm() <= 1e-8 * expected.norm());
   // The mean of the output does not move.

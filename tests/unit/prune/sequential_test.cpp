@@ -3,18 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "support/catch.hpp"
 #include "support/folder.hpp"
+#include "vbp/core/context.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/kernels/activation.hpp"
+#include "vbp/prune/compensate/gauss_newton.hpp"
+#include "vbp/prune/compensate/refit.hpp"
 #include "vbp/prune/criteria/greedy.hpp"
 #include "vbp/prune/criteria/sensitivity.hpp"
 #include "vbp/prune/mlp.hpp"
+#include "vbp/stats/covariance.hpp"
 
 namespace {
 
@@ -39,8 +42,7 @@ class ToyNetwork {
   using Block = vbp::Mlp<float>;
   static constexpr Index kWidth = 6, kRows = 4;
 
-  explicit ToyNetwork(std::uint64_t seed, int threads = 1)
-      : workspace_(std::make_unique<vbp::kernels::Workspace<float>>(threads)) {
+  explicit ToyNetwork(std::uint64_t seed) {
     vbp::Random random(seed);
     const auto mlp = [&](Index width, Index hidden) {
       const auto w = static_cast<double>(width);
@@ -112,7 +114,6 @@ class ToyNetwork {
   }
   void activate(Index, float* values, Index count) { vbp::kernels::gelu(values, count, values); }
   void outputs(const vbp::MatrixView<float>& x, Matrix<float>& out) { out = x; }
-  vbp::kernels::Workspace<float>& workspace() { return *workspace_; }
 
   Matrix<float> operator()(Matrix<float> x) {
     Matrix<float> next;
@@ -144,7 +145,6 @@ class ToyNetwork {
   std::vector<Block> blocks_;
   Matrix<float> branch_weight_;
   Vector<float> branch_bias_, scale_;
-  std::unique_ptr<vbp::kernels::Workspace<float>> workspace_;
 };
 static_assert(vbp::ResidualNetwork<ToyNetwork>);
 
@@ -170,9 +170,9 @@ struct Refitted {
 
 Refitted refit(const vbp::PruningPlan& plan, const Matrix<float>& start,
                const vbp::SequentialOptions& options, int threads = 1) {
-  ToyNetwork dense(1, threads);
-  Refitted result{ToyNetwork(1, threads), {}};
-  vbp::SequentialRefit<ToyNetwork> walk(dense, result.pruned, options);
+  ToyNetwork dense(1);
+  Refitted result{ToyNetwork(1), {}};
+  vbp::SequentialRefit<ToyNetwork> walk(dense, result.pruned, options, vbp::Context(threads));
   result.report = walk(plan, dense.observe(start), start);
   return result;
 }
@@ -261,9 +261,9 @@ TEST_CASE("streams in files change no bit of a sequential refit, and nothing sta
   // The first stream already.
   const fs::path missing = folder / "missing";
   ToyNetwork dense(1), pruned(1);
-  vbp::SequentialRefit<ToyNetwork> walk(dense, pruned, {.folder = missing});
-  const auto stop = [](std::int64_t, std::int64_t) { return false; };
-  CHECK_THROWS_WITH(walk(keep_first(12, 10), dense.observe(start), start, stop), Contains(missing.string()));
+  vbp::SequentialRefit<ToyNetwork> walk(dense, pruned, {.folder = missing},
+                                        vbp::Context({.threads = 1, .cancelled = [] { return true; }}));
+  CHECK_THROWS_WITH(walk(keep_first(12, 10), dense.observe(start), start), Contains(missing.string()));
 }
 
 TEST_CASE("fewer samples than features, and minimum widths, are refitted too", "[sequential]") {
@@ -294,19 +294,40 @@ TEST_CASE("a sequential refit refuses what does not fit", "[sequential]") {
 TEST_CASE("a sequential refit stops when it is asked to", "[sequential]") {
   ToyNetwork dense(1), pruned(1);
   const Matrix<float> start = samples(9, 10);
-  vbp::SequentialRefit<ToyNetwork> walk(dense, pruned);
-  const auto report = walk(keep_first(12, 10), dense.observe(start), start,
-                           [](std::int64_t done, std::int64_t) { return done < 2; });
-  CHECK(report.size() == 2);
+  std::vector<std::int64_t> reports;
+  const auto progress = [&](const vbp::ProgressUpdate& update) {
+    CHECK(update.task == "refitting");
+    CHECK(update.unit == "steps");
+    CHECK(update.total == 4);
+    reports.push_back(update.done);
+  };
+  const auto after_two = [&] { return reports.back() == 2; };
+  vbp::SequentialRefit<ToyNetwork> walk(
+      dense, pruned, {}, vbp::Context({.threads = 1, .progress = progress, .cancelled = after_two}));
+  CHECK_THROWS_AS(walk(keep_first(12, 10), dense.observe(start), start), vbp::Cancelled);
+  CHECK(reports == std::vector<std::int64_t>{0, 1, 2});
 
   // In the middle of a step, which then does not count.
   ToyNetwork other(1);
-  vbp::SequentialRefit<ToyNetwork> walk_other(dense, other);
+  reports.clear();
   int batches = 0;
-  const auto cut = walk_other(keep_first(12, 10), dense.observe(start), start,
-                              [&](std::int64_t done, std::int64_t) { return done < 1 || ++batches < 3; });
-  CHECK(cut.size() == 1);
+  const auto after_batches = [&] { return reports.back() == 1 && ++batches == 3; };
+  vbp::SequentialRefit<ToyNetwork> walk_other(
+      dense, other, {}, vbp::Context({.threads = 1, .progress = progress, .cancelled = after_batches}));
+  CHECK_THROWS_AS(walk_other(keep_first(12, 10), dense.observe(start), start), vbp::Cancelled);
+  CHECK(reports == std::vector<std::int64_t>{0, 1});
   CHECK(batches == 3);
+}
+
+TEST_CASE("a sequential refit reports each step", "[sequential]") {
+  ToyNetwork dense(1), pruned(1);
+  const Matrix<float> start = samples(9, 10);
+  std::vector<std::int64_t> reports;
+  const vbp::Context context(
+      {.threads = 1, .progress = [&](const vbp::ProgressUpdate& update) { reports.push_back(update.done); }});
+  vbp::SequentialRefit<ToyNetwork>(dense, pruned, {}, context)(keep_first(12, 10), dense.observe(start),
+                                                               start);
+  CHECK(reports == std::vector<std::int64_t>{0, 1, 2, 3, 4});
 }
 
 TEST_CASE("one Gauss-Newton step solves a linear problem, of a part of the rows too", "[sequential]") {
@@ -325,7 +346,7 @@ TEST_CASE("one Gauss-Newton step solves a linear problem, of a part of the rows 
   const Matrix<float> targets = output(goal, goal_b).cast<float>();
   const double before = (output(w, b) - targets.cast<double>()).squaredNorm();
   for (const Index thinning : {1, 4}) {
-    vbp::FirstLayerStep step(w, b, second, thinning);
+    vbp::FirstLayerStep<float> step(w, b, second, thinning);
     vbp::kernels::Workspace<float> workspace(2);
     vbp::kernels::Workspace<double> solver(2);
     const auto identity = [](float*, Index) {};

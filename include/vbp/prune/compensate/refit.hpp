@@ -19,6 +19,7 @@
 #include "vbp/prune/compensate/ridge.hpp"
 #include "vbp/prune/plan.hpp"
 #include "vbp/prune/selection.hpp"
+#include "vbp/stats/covariance.hpp"
 
 namespace vbp::inline VBP_ABI {
 

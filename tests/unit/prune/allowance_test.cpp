@@ -1,4 +1,4 @@
-#include "vbp/prune/budget/budget.hpp"
+#include "vbp/prune/budget/allowance.hpp"
 
 #include <limits>
 #include <vector>

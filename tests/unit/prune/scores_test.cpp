@@ -1,4 +1,4 @@
-#include "vbp/prune/criteria/score.hpp"
+#include "vbp/prune/criteria/scores.hpp"
 
 #include <array>
 #include <functional>
@@ -6,7 +6,11 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "vbp/prune/criteria/magnitude.hpp"
+#include "vbp/prune/criteria/random.hpp"
+#include "vbp/prune/criteria/variance.hpp"
 #include "vbp/prune/mlp.hpp"
+#include "vbp/stats/statistics.hpp"
 
 namespace {
 
@@ -21,6 +25,8 @@ vbp::Statistics<double> statistics_of(const Matrix<double>& samples) {
   statistics.observe(samples);
   return statistics;
 }
+
+static_assert(vbp::HasMoments<vbp::Statistics<float>> && vbp::HasMoments<vbp::Statistics<double>>);
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-#include "vbp/prune/budget/widths.hpp"
+#include "vbp/prune/budget/removals.hpp"
 
 #include <algorithm>
 #include <functional>

@@ -1,0 +1,3 @@
+/// The compiled bodies of core/.
+
+#include "vbp/core/message-inl.hpp"
