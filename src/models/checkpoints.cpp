@@ -14,6 +14,8 @@
 
 namespace vbp::inline VBP_ABI {
 
+template std::vector<Index> checkpoint_detail::tensor_shape<VisionTransformer<float>>(
+    const VisionTransformer<float>::Config&, const std::string&, Index, Index, bool);
 template bool is_checkpoint_of<VisionTransformer<float>>(const std::vector<std::string>&);
 template Checkpoint<VisionTransformer<float>> load_checkpoint<VisionTransformer<float>>(
     const std::filesystem::path&, const SettingTexts&);
@@ -24,6 +26,9 @@ template void save_checkpoint(const std::filesystem::path&, const Checkpoint<Vis
 template io::Hash128 fingerprint(const VisionTransformer<float>&);
 template io::Metadata checkpoint_detail::complete_metadata(const Checkpoint<VisionTransformer<float>>&);
 
+template std::vector<Index> checkpoint_detail::tensor_shape<ConvNext<float>>(const ConvNext<float>::Config&,
+                                                                             const std::string&, Index, Index,
+                                                                             bool);
 template bool is_checkpoint_of<ConvNext<float>>(const std::vector<std::string>&);
 template Checkpoint<ConvNext<float>> load_checkpoint<ConvNext<float>>(const std::filesystem::path&,
                                                                       const SettingTexts&);
@@ -34,6 +39,8 @@ template void save_checkpoint(const std::filesystem::path&, const Checkpoint<Con
 template io::Hash128 fingerprint(const ConvNext<float>&);
 template io::Metadata checkpoint_detail::complete_metadata(const Checkpoint<ConvNext<float>>&);
 
+template std::vector<Index> checkpoint_detail::tensor_shape<SwinTransformer<float>>(
+    const SwinTransformer<float>::Config&, const std::string&, Index, Index, bool);
 template bool is_checkpoint_of<SwinTransformer<float>>(const std::vector<std::string>&);
 template Checkpoint<SwinTransformer<float>> load_checkpoint<SwinTransformer<float>>(
     const std::filesystem::path&, const SettingTexts&);

@@ -89,7 +89,6 @@ io::Metadata complete_metadata(const Checkpoint<Model>& checkpoint) {
   return metadata;
 }
 
-/// The shape of a parameter's tensor under timm's name; `vector` is whether the parameter is one.
 template <class Model>
 std::vector<Index> tensor_shape(const typename Model::Config& config, const std::string& name, Index rows,
                                 Index cols, bool vector) {

@@ -101,6 +101,11 @@ struct CheckpointFormat;
 template <class Model>
 io::Metadata complete_metadata(const Checkpoint<Model>& checkpoint);
 
+/// The shape of a parameter's tensor under timm's name; `vector` is whether the parameter is one.
+template <class Model>
+std::vector<Index> tensor_shape(const typename Model::Config& config, const std::string& name, Index rows,
+                                Index cols, bool vector);
+
 }  // namespace checkpoint_detail
 }  // namespace vbp::inline VBP_ABI
 

@@ -10,7 +10,6 @@
 #include "vbp/core/types.hpp"
 #include "vbp/io/file.hpp"
 #include "vbp/io/onnx_graph.hpp"
-#include "vbp/models/checkpoint-inl.hpp"
 #include "vbp/models/model.hpp"
 #include "vbp/models/onnx_export.hpp"
 #include "vbp/models/onnx_layers-inl.hpp"
@@ -50,10 +49,11 @@ io::OnnxGraph onnx_graph(const Model& model) {
   const auto& config = model.config;
   io::OnnxGraph graph(config.architecture.empty() ? "model" : config.architecture);
   graph.input(kImages, {io::kOnnxBatch, config.channels, config.image_size, config.image_size});
-  checkpoint_detail::for_each_tensor(
-      model, [&](const std::string& name, const std::vector<Index>& shape, std::span<const float> values) {
-        graph.initializer(name, shape, values);
-      });
+  for_each_parameter(model, [&](const std::string& name, const auto& values, Index rows, Index cols) {
+    graph.initializer(
+        name, checkpoint_detail::tensor_shape<Model>(config, name, rows, cols, values.IsVectorAtCompileTime),
+        std::span<const float>(values.data(), static_cast<std::size_t>(values.size())));
+  });
   const std::string result = add_network(graph, config);
   graph.output(graph.node(config.classes > 0 ? "logits" : "features", "Identity", {result}),
                {io::kOnnxBatch, config.outputs()});

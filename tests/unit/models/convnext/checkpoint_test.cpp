@@ -13,10 +13,6 @@
 
 namespace {
 
-ConvNextCheckpoint load_convnext(const fs::path& path, const vbp::SettingTexts& options = {}) {
-  return vbp::load_checkpoint<vbp::ConvNext<float>>(path, options);
-}
-
 namespace fs = std::filesystem;
 using vbp::ConvNextCheckpoint;
 using vbp::Index;
@@ -26,6 +22,10 @@ using vbp_test::kConvNextGolden;
 using vbp_test::relative_distance;
 using vbp_test::TemporaryFolder;
 using vbp_test::TensorFile;
+
+ConvNextCheckpoint load_convnext(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::ConvNext<float>>(path, options);
+}
 
 fs::path golden(const std::string& name) {
   return kConvNextGolden / (name + ".safetensors");

@@ -13,10 +13,6 @@
 
 namespace {
 
-SwinCheckpoint load_swin(const fs::path& path, const vbp::SettingTexts& options = {}) {
-  return vbp::load_checkpoint<vbp::SwinTransformer<float>>(path, options);
-}
-
 namespace fs = std::filesystem;
 using vbp::Index;
 using vbp::Matrix;
@@ -26,6 +22,10 @@ using vbp_test::kSwinGolden;
 using vbp_test::relative_distance;
 using vbp_test::TemporaryFolder;
 using vbp_test::TensorFile;
+
+SwinCheckpoint load_swin(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::SwinTransformer<float>>(path, options);
+}
 
 fs::path golden(const std::string& name) {
   return kSwinGolden / (name + ".safetensors");

@@ -7,11 +7,10 @@
 #include "vbp/models/hidden_statistics.hpp"
 #include "vbp/prune/compensate/refit.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
-#include "vbp/prune/criteria/criteria.hpp"
 #include "vbp/prune/criteria/greedy.hpp"
 #include "vbp/prune/criteria/ranking.hpp"
-#include "vbp/prune/criteria/score.hpp"
 #include "vbp/prune/criteria/sensitivity.hpp"
+#include "vbp/prune/criteria/variance.hpp"
 #include "vbp/prune/pruner.hpp"
 
 namespace {

@@ -23,10 +23,6 @@
 
 namespace {
 
-VitCheckpoint load_vit(const fs::path& path, const vbp::SettingTexts& options = {}) {
-  return vbp::load_checkpoint<vbp::VisionTransformer<float>>(path, options);
-}
-
 namespace fs = std::filesystem;
 using nlohmann::json;
 using vbp::Index;
@@ -34,6 +30,10 @@ using vbp::VitCheckpoint;
 using vbp_test::TemporaryFolder;
 using File = vbp_test::TensorFile;
 using vbp_test::Tensor;
+
+VitCheckpoint load_vit(const fs::path& path, const vbp::SettingTexts& options = {}) {
+  return vbp::load_checkpoint<vbp::VisionTransformer<float>>(path, options);
+}
 
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
 
