@@ -1,4 +1,4 @@
-/// What the tool writes is what the library writes.
+/// The tool and the library write the same files.
 
 #include <string>
 
@@ -14,8 +14,8 @@ using namespace vbp_test;
 
 TEST_CASE("prune of the library writes the tool's file", "[library]") {
   const Workplace at;
-  for (const fs::path& file : {at.model, kGolden / "convnext" / "plain.safetensors",
-                               kGolden / "swin" / "plain.safetensors"}) {
+  for (const fs::path& file :
+       {at.model, kGolden / "convnext" / "plain.safetensors", kGolden / "swin" / "plain.safetensors"}) {
     INFO(file.string());
     require_tool("prune", file, "--calibrate", at.data, "--rate", "0.5", "--out", at / "tool");
     vbp::AnyModel model = vbp::load_model(file);
