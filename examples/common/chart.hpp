@@ -21,7 +21,7 @@ struct Point {
   double y = 0.0;
 };
 
-/// Lines differ by marker as well as by colour, so that they can be told apart without colour.
+/// Lines differ in marker and colour, so that they can be distinguished without colour.
 enum class Marker { circle, square, triangle, diamond, none };
 
 struct Series {
@@ -32,7 +32,7 @@ struct Series {
   double width = 2.0;  ///< of the line, in pixels
 };
 
-/// An axis from begin to end, with a tick and a label at begin and then at every step.
+/// An axis from begin to end, with a tick and a label at begin and after every step.
 struct Axis {
   std::string label;
   double begin = 0.0;
@@ -60,7 +60,7 @@ struct Figure {
   std::size_t columns = 0;     ///< panels in a row; 0: all of them
 };
 
-/// Colours that stay apart for the colour-blind (Okabe and Ito 2008), dark enough for white paper.
+/// Colours that the colour-blind can distinguish (Okabe and Ito 2008), dark enough for white paper.
 namespace colours {
 inline constexpr const char* blue = "#0072b2";
 inline constexpr const char* orange = "#e69f00";
@@ -89,14 +89,14 @@ inline std::vector<double> values_of(const std::vector<Series>& lines, double Po
   return values;
 }
 
-/// An axis from a multiple of its step to another that encloses all values, of which there is one at least.
+/// An axis that encloses all values, at least one, and begins and ends at a multiple of its step.
 inline Axis axis_around(std::string label, const std::vector<double>& values) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   const double step = std::max(0.01, tick_step(*high - *low));
   return {std::move(label), step * std::floor(*low / step), step * (std::floor(*high / step) + 1.0), step};
 }
 
-/// A text as XML and HTML take it.
+/// A text with the special characters of XML and HTML escaped.
 inline std::string escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
@@ -205,7 +205,7 @@ inline void require(const Panel& panel) {
   }
 }
 
-/// Values of the ticks; counted, so that rounding loses none.
+/// Values of the ticks. They are counted, so that rounding loses none.
 inline std::vector<double> ticks(const Axis& axis) {
   std::vector<double> values;
   const auto count = static_cast<int>(std::floor((axis.end - axis.begin) / axis.step + 1e-9));
@@ -271,8 +271,8 @@ inline void draw_panel(Canvas& canvas, const Panel& panel, Point top_left, Point
 
 }  // namespace detail
 
-/// The figure as an SVG element, to be put into a page. Throws vbp::ValueError, naming axis or line, for an
-/// axis without a range and a point that is not a number or lies outside its axes.
+/// The figure as an SVG element that can be embedded in a page. Throws vbp::ValueError, naming axis or line,
+/// for an axis without a range and for a point that is not a number or lies outside its axes.
 inline std::string to_svg_element(const Figure& figure) {
   constexpr double left = 64.0;
   constexpr double right = 20.0;

@@ -20,7 +20,7 @@ struct Split {
   Digits test;
 };
 
-/// Reads digits.bin (SOURCE.md tells its format): every fifth digit is held out for the test.
+/// Reads digits.bin, whose format SOURCE.md describes. Every fifth digit is held out for the test.
 inline Split load_digits(const std::filesystem::path& path) {
   constexpr vbp::Index pixels = 64;
   constexpr vbp::Index record = pixels + 1;

@@ -1,6 +1,6 @@
-/// Trains a small Vision Transformer of handwritten digits, prunes it at ten rates, by four criteria and by
-/// the library's default method, fine-tunes what the paper's leaves, and prints and draws what remains:
-/// accuracy, multiply-accumulates, parameters, measured latency.
+/// Trains a small Vision Transformer on handwritten digits and prunes it at ten rates: by random choice, by
+/// magnitude, by variance, by the paper's method (VBP), and by the library's default method. Fine-tunes the
+/// models that VBP leaves. Prints and draws accuracy, multiply-accumulates, parameters and measured latency.
 
 #include <algorithm>
 #include <array>
@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 using vbp::Index;
 using Model = vbp::VisionTransformer<float>;
 
-/// The table's columns. The first three only remove neurons; the last trains what VBP leaves.
+/// The table's columns. The first three only remove neurons; the last one fine-tunes VBP's models.
 constexpr std::array<const char*, 6> kMethods{"random", "magnitude", "variance", "VBP", "default", "tuned"};
 enum : std::size_t { kRandom, kMagnitude, kVariance, kVbp, kDefault, kTuned };
 constexpr int kRandomSeeds = 5;
@@ -45,7 +45,7 @@ struct Options {
   Index epochs = 60;
 };
 
-/// 17 tokens of dimension 64 in four blocks: 202,186 parameters, with weights as training begins with them.
+/// 17 tokens of dimension 64 in four blocks: 202,186 parameters, with the weights that training begins with.
 Model untrained(std::uint64_t seed) {
   vbp::VitConfig config;
   config.architecture = "vit_digits_patch2_8";
@@ -57,14 +57,14 @@ Model untrained(std::uint64_t seed) {
   config.hidden_widths = {256, 256, 256, 256};
   config.classes = 10;
   Model model = vbp::initialise_model<Model>(config, seed);
-  // In a digit the place says as much as the stroke: positions begin with a deviation of 1, as the embedded
-  // patches do, not of 0.02. Training then needs a third of the epochs.
+  // The place of a stroke matters as much as the stroke itself. So positions begin with a deviation of 1,
+  // which the embedded patches have, instead of 0.02. Training then needs a third of the epochs.
   model.positions *= 50.0F;
   return model;
 }
 
-/// Trains through all of options.epochs, by the teacher where there is one. On one thread: in a network this
-/// small several would wait for each other.
+/// Trains for options.epochs, by a teacher unless it is null. On one thread: in a network this small, several
+/// threads would wait for each other.
 Model train(Model model, const Model* teacher, const Digits& digits, const vbp::TrainingOptions& options) {
   const auto count = static_cast<Index>(digits.labels.size());
   vbp::Trainer<Model> trainer(std::move(model), teacher, options, count, vbp::Context(1));
@@ -92,7 +92,7 @@ Model train(Model model, const Model* teacher, const Digits& digits, const vbp::
   return trainer.model();
 }
 
-/// The dense network. Its options were chosen by the training digits alone.
+/// The dense network. Its options were chosen with the training digits alone.
 Model train_dense(const Digits& digits, const Options& options) {
   return train(untrained(options.seed), nullptr, digits,
                {.epochs = options.epochs,
@@ -103,7 +103,7 @@ Model train_dense(const Digits& digits, const Options& options) {
                 .seed = options.seed});
 }
 
-/// Brings the accuracy of a pruned model back in a few epochs; the dense model is its teacher.
+/// Recovers the accuracy of a pruned model in a few epochs, with the dense model as teacher.
 Model finetune(const Model& pruned, const Model& dense, const Digits& digits, const Options& options) {
   return train(pruned, &dense, digits,
                {.epochs = std::min(kTuningEpochs, options.epochs),
@@ -134,7 +134,7 @@ Model prune_by_default(const Model& dense, const vbp::CalibrationResult& calibra
   return *model.get_if<Model>();
 }
 
-/// What pruning at one rate leaves.
+/// The results at one rate.
 struct Row {
   int rate = 0;  ///< per cent of the hidden neurons removed
   std::array<double, kMethods.size()> top1{};
@@ -241,7 +241,7 @@ chart::Figure draw(const std::vector<Row>& rows, std::size_t test_digits) {
   const auto top1_of = [](std::size_t method) {
     return [method](const Row& row) { return row.top1[method]; };
   };
-  // The share of the dense model's, in per cent.
+  // The share of the dense model's amount, in per cent.
   const auto share = [&](auto&& amount) {
     return [&rows, amount](const Row& row) { return 100.0 * amount(row) / amount(rows.front()); };
   };
@@ -274,7 +274,7 @@ chart::Figure draw(const std::vector<Row>& rows, std::size_t test_digits) {
                       share([](const Row& row) { return static_cast<double>(row.cost.macs()); })),
                  line("measured latency", chart::colours::vermilion, Marker::square,
                       [](const Row& row) { return 100.0 / row.speed_up; })}};
-  // At a low rate noise can put the latency above the dense model's.
+  // At a low rate the measured latency can be above the dense model's, by noise.
   for (const chart::Point& p : cost.series.back().points) {
     cost.y.end = std::max(cost.y.end, 20.0 * std::ceil(p.y / 20.0));
   }
@@ -300,7 +300,7 @@ void run(const Options& options) {
 
   const vbp::CalibrationResult calibration = calibrate(dense, digits.training);
   std::vector<Row> rows(10);
-  // Each rate has one thread: loops inside find the pool busy.
+  // Each rate runs on one thread: the loops inside find the pool busy.
   const vbp::Context context;
   context.pool().parallel_for(static_cast<Index>(rows.size()), [&](Index i) {
     rows[static_cast<std::size_t>(i)] =

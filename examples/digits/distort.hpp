@@ -1,13 +1,12 @@
 #pragma once
-/// Handwriting varies: digits turned, scaled and moved a little, so that training does not learn them by
-/// heart.
+/// Handwriting varies: digits are turned, scaled and moved a little, so that training does not memorise them.
 
 #include <cmath>
 
 #include "vbp/core/random.hpp"
 
 /// A digit of 8x8 pixels turned by about 6 degrees, scaled by about 8 % and moved by about a third of a
-/// pixel, with bilinear interpolation; what comes in from outside is background, -1.
+/// pixel, with bilinear interpolation. Pixels outside of the image are background, -1.
 inline void distort(const float* from, vbp::Random& random, float* to) {
   constexpr int size = 8;
   constexpr double centre = (size - 1) / 2.0;

@@ -106,7 +106,7 @@ TEST_CASE("a calibration's limit takes the first images of every sub-folder, the
 
 TEST_CASE("a calibration in parts, merged, is the calibration in one pass", "[merge]") {
   const Workplace at;
-  // Each part takes other sub-folders.
+  // Each part gets different sub-folders.
   for (const char* part : {"first", "second", "third"}) fs::create_directory(at / part);
   for (int label = 0; label < 7; ++label) {
     const std::string name = "class " + std::to_string(label);
@@ -163,13 +163,13 @@ TEST_CASE("merge refuses what does not belong together", "[merge]") {
 
 TEST_CASE("a calibration that goes on ends with the bits of an unbroken one", "[calibrate]") {
   const Workplace at;
-  // Copies in what comes first and in what comes later take their places in the batches, if the first image
-  // of their content was seen before the break or after it; what cannot be decoded takes none.
+  // Copies of images stand before and behind the interruption, of images from either side of it. They take
+  // places in the batches; a file that cannot be decoded takes none.
   fs::copy_file(at.data / "class 0" / "jpeg_420.jpg", at.data / "class 2" / "a.jpg");
   fs::copy_file(at.data / "class 3" / "png_rgba.png", at.data / "class 4" / "a.png");
   write_text(at.data / "class 1" / "z.png", "no image");
   write_text(at.data / "class 5" / "a.png", "no image");
-  // The first two batches of the whole: the four images each of the first two classes.
+  // The first two batches of the complete run: the four images of each of the first two classes.
   fs::create_directory(at / "begin");
   for (const char* name : {"class 0", "class 1"})
     fs::create_directory_symlink(at.data / name, at / "begin" / name);
@@ -186,7 +186,7 @@ TEST_CASE("a calibration that goes on ends with the bits of an unbroken one", "[
   CHECK(read_json(at / "c.json")["images"] == 26);
   CHECK(read_json(at / "c.json")["images_this_run"] == 18);
 
-  // Where nothing is left to do nothing changes, and where there is no file yet all is to do.
+  // A complete file does not change; without a file all images are seen.
   calibrate(at.data, at / "parts", "--resume");
   CHECK(read_text(at / "parts") == read_text(at / "whole"));
   CHECK(read_json(at / "c.json")["images_this_run"] == 0);
@@ -197,7 +197,7 @@ TEST_CASE("a calibration that goes on ends with the bits of an unbroken one", "[
 TEST_CASE("a calibration goes on with images that are new among those it has seen", "[calibrate]") {
   const Workplace at;
   require_tool("calibrate", at.model, "--data", at.data, "--out", at / "stats");
-  // One before, one between, one behind the others.
+  // One comes before, one between and one after the others.
   const std::string picture = read_text(kGolden / "images" / "png_rgb.png");
   write_text(at.data / "class 0" / "a.png", picture + "1");
   write_text(at.data / "class 3" / "k.png", picture + "2");

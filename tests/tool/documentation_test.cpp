@@ -1,4 +1,4 @@
-/// docs/tool.md against what the tool does: every option, and every key of every report with its type.
+/// Compares docs/tool.md with the tool: every option, and every key of every report with its type.
 
 #include <algorithm>
 #include <initializer_list>
@@ -43,7 +43,7 @@ std::map<std::string, Key> documented_keys(const std::string& heading) {
   return keys;
 }
 
-/// Options named in a text: every "--word" outside of a longer word.
+/// The options that a text names: every "--word" that is not part of a longer word.
 std::set<std::string> options_in(const std::string& text) {
   std::set<std::string> options;
   for (std::size_t at = text.find("--"); at != std::string::npos; at = text.find("--", at + 2)) {
@@ -53,7 +53,7 @@ std::set<std::string> options_in(const std::string& text) {
   return options;
 }
 
-/// The type of every key of a report; what is documented as an object is not looked into.
+/// The type of every key of a report. Values that are documented as objects are not opened.
 void flatten(const json& value, const std::string& path, const std::map<std::string, Key>& documented,
              std::map<std::string, std::string>& types) {
   const auto known = documented.find(path);
@@ -72,8 +72,8 @@ void flatten(const json& value, const std::string& path, const std::map<std::str
   }
 }
 
-/// Every key of the report is documented with its type, and every documented key occurs, but for those that
-/// begin with one of `absent`.
+/// Checks that every key of the report is documented with its type, and that every documented key occurs
+/// unless it begins with one of `absent`.
 void check_report(const std::string& heading, const fs::path& report,
                   std::initializer_list<std::string> absent = {}) {
   const auto documented = documented_keys(heading);
@@ -120,6 +120,10 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   check_report("vbp info", report, {"unresolved", "ignored"});
   REQUIRE(run_tool("eval", at.model, "--data", at.data, "--json", report).code == 0);
   check_report("vbp eval", report);
+  REQUIRE(
+      run_tool("predict", at.model, at.data / "class 8" / "broken.png", golden_images()[0], "--json", report)
+          .code == 1);
+  check_report("vbp predict", report);
   REQUIRE(run_tool("calibrate", at.model, "--data", at / "calibration", "--covariance", "--memory", "1GB",
                    "--out", at / "s", "--json", report)
               .code == 0);
@@ -129,7 +133,7 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
   REQUIRE(run_tool("prune", at.model, "--calibrate", at / "calibration", "--evaluate", at.data, "--macs",
                    "0.9", "--memory", "1GB", "--out", at / "p", "--json", report)
               .code == 0);
-  // The default is sequential and greedy, so no variance is kept or lost.
+  // The default method ranks by a score, not by the variance.
   check_report("vbp prune", report, {"blocks[].variance_kept", "latency_ms."});
   REQUIRE(run_tool("sweep", at.model, "--calibrate", at / "calibration", "--evaluate", at.data, "--rates",
                    "0.5,0.9", "--criteria", "variance", "--compensations", "none", "--json", report)
@@ -150,7 +154,7 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
     check_report("vbp export", report);
   }
 
-  // What is called optional need not be there, everything else is there even if there is nothing to say.
+  // Optional keys may be absent; all others are there even if their lists are empty.
   require_tool("calibrate", at.model, "--data", at.data / "class 1", "--out", at / "s", "--json", report);
   CHECK(read_json(report)["failures"] == json::array());
   CHECK(read_json(report)["duplicates"] == json::array());
@@ -167,13 +171,18 @@ TEST_CASE("the documentation names every key of every report, with its type", "[
 }
 
 TEST_CASE("the documentation names every option of every subcommand", "[documentation]") {
-  const std::map<std::string, std::string> headings = {
-      {"info", "vbp info"},           {"eval", "vbp eval"},
-      {"calibrate", "vbp calibrate"}, {"merge", "vbp merge"},
-      {"prune", "vbp prune"},         {"finetune", "vbp finetune and vbp train"},
-      {"bench", "vbp bench"},         {"train", "vbp finetune and vbp train"},
-      {"sweep", "vbp sweep"},         {"explain", "vbp explain"},
-      {"export", "vbp export"}};
+  const std::map<std::string, std::string> headings = {{"info", "vbp info"},
+                                                       {"eval", "vbp eval"},
+                                                       {"predict", "vbp predict"},
+                                                       {"calibrate", "vbp calibrate"},
+                                                       {"merge", "vbp merge"},
+                                                       {"prune", "vbp prune"},
+                                                       {"finetune", "vbp finetune and vbp train"},
+                                                       {"bench", "vbp bench"},
+                                                       {"train", "vbp finetune and vbp train"},
+                                                       {"sweep", "vbp sweep"},
+                                                       {"explain", "vbp explain"},
+                                                       {"export", "vbp export"}};
   const std::string help = require_tool("--help");
   const std::set<std::string> shared = options_in(section("Options of several subcommands"));
   std::map<std::string, std::set<std::string>> of_section;
@@ -190,7 +199,7 @@ TEST_CASE("the documentation names every option of every subcommand", "[document
     of_section["Options of several subcommands"].insert(of_section[heading].begin(),
                                                         of_section[heading].end());
   }
-  // The other way round: what the first column of a table names exists.
+  // The other direction: every option in the first column of a table exists.
   for (const auto& [heading, real] : of_section) {
     std::istringstream lines(section(heading));
     for (std::string line; std::getline(lines, line);) {

@@ -14,7 +14,7 @@ using namespace vbp_test;
 
 constexpr std::size_t kClasses = 12;
 
-/// A model of twelve classes whose answer to every image is the same: the scores `bias`.
+/// A model of twelve classes that gives every image the same scores, `bias`.
 fs::path biased_model(const fs::path& path, const std::vector<float>& bias) {
   REQUIRE(bias.size() == kClasses);
   RawModel model(kGolden / "vit" / "plain.safetensors");
@@ -25,7 +25,7 @@ fs::path biased_model(const fs::path& path, const std::vector<float>& bias) {
   return model.write(path);
 }
 
-/// Golden pictures in sub-folders of these names, as many in each as the second member says.
+/// Golden pictures in sub-folders: of each the name, and how many pictures it gets.
 void lay_out(const fs::path& data, const std::vector<std::pair<std::string, std::size_t>>& folders) {
   const std::vector<fs::path> images = golden_images();
   for (const auto& [name, count] : folders) {
@@ -42,7 +42,7 @@ std::string class_name(std::size_t label) {
 
 TEST_CASE("eval counts the images whose class is first, and among the first five", "[eval]") {
   const TemporaryFolder folder;
-  // Falling from class 4 over 9, 0, 7 and 11 to the others.
+  // Class 4 has the highest score, then 9, 0, 7, 11 and the others.
   std::vector<float> bias(kClasses, -1.0F);
   bias[4] = 5.0F, bias[9] = 4.0F, bias[0] = 3.0F, bias[7] = 2.0F, bias[11] = 1.0F;
   const fs::path model = biased_model(folder / "model.safetensors", bias);
@@ -86,7 +86,7 @@ TEST_CASE("eval maps sub-folders to classes by the model's class names", "[eval]
   for (std::size_t label = 0; label < kClasses; ++label) names.push_back(class_name(label));
   raw.metadata()["class_names"] = names.dump();
   const fs::path model = raw.write(folder / "model.safetensors");
-  // Some of the classes will do. "j" is class 2, and third from the end by name.
+  // A subset of the classes is enough. "j" is class 2, and third from the end by name.
   lay_out(folder / "data", {{"l", 3}, {"j", 5}, {"a", 2}});
   require_tool("eval", model, "--data", folder / "data", "--json", folder / "e.json");
   CHECK(read_json(folder / "e.json")["top1"] == Approx(5.0 / 10.0));
@@ -159,7 +159,7 @@ TEST_CASE("images that cannot be decoded are named and counted, and stop nothing
   check_refusal(run_tool("eval", at.model, "--data", at.data, "--strict"), 1,
                 {empty.string() + ": file is empty"});
 
-  // A link to its own folder is no way round in circles, and neither a pipe nor a device is read.
+  // A link to its own folder does not lead round in circles, and neither a pipe nor a device is read.
   fs::create_directory_symlink(".", at.data / "class 0" / "here");
   REQUIRE(::mkfifo((at.data / "class 0" / "pipe.png").c_str(), 0600) == 0);
   fs::create_symlink("/dev/zero", at.data / "class 0" / "zero.png");

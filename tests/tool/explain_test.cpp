@@ -13,7 +13,7 @@ namespace {
 using namespace vbp_test;
 using vbp::Index;
 
-/// A workplace with statistics of both kinds.
+/// A workplace with statistics, once with and once without covariances.
 struct Explaining : Workplace {
   fs::path plain = folder / "plain";
   fs::path full = folder / "full";
@@ -38,7 +38,7 @@ std::size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-/// What a page may not hold: anything that is fetched or run.
+/// Checks that a page holds nothing that a browser would fetch or run.
 void check_self_contained(const std::string& page) {
   CHECK(page.starts_with("<!doctype html>\n"));
   CHECK(page.ends_with("</html>\n"));
@@ -71,7 +71,7 @@ TEST_CASE("explain gives the errors that the covariance has", "[explain]") {
     const vbp::Vector<double> mean = moments.mean();
     const auto values = dense.values("blocks." + std::to_string(b) + ".mlp.fc2.weight");
     const vbp::Matrix<double> w2 = Eigen::Map<const vbp::Matrix<float>>(values.data(), 24, 48).cast<double>();
-    // What is missing of the output is W2 with the columns that stay set to zero, times h.
+    // The missing part of the output is W2 h with the kept columns of W2 set to zero.
     vbp::Matrix<double> missing = w2;
     double kept_variance = 0.0;
     int kept = 0;
@@ -90,7 +90,8 @@ TEST_CASE("explain gives the errors that the covariance has", "[explain]") {
     CHECK(block["error_none"] == Approx((shifted + means) / variance));
     CHECK(block["error_refit"] > 0.0);
     CHECK(block["error_refit"] <= block["error_mean_shift"]);
-    // Eigenvalues fall; their sum is the trace, and the sum of their squares that of all elements.
+    // Eigenvalues fall; their sum is the trace, and the sum of their squares is that of all elements'
+    // squares.
     const std::vector<double> spectrum = block["spectrum"];
     REQUIRE(spectrum.size() == 48);
     CHECK(std::is_sorted(spectrum.rbegin(), spectrum.rend()));
@@ -104,7 +105,7 @@ TEST_CASE("explain gives the errors that the covariance has", "[explain]") {
   // The overview and a picture of every block, two panels each.
   CHECK(count(page, "<svg ") == 3);
   CHECK(count(page, ">Spectrum of the covariance<") == 2);
-  // Blocks are counted in whole numbers.
+  // The axis of the blocks has whole numbers only.
   CHECK_FALSE(contains(page.substr(0, page.find("</svg>")), ">0.2</text>"));
   CHECK(count(page, ">cut<") == 2);
   for (const char* part :
@@ -131,7 +132,7 @@ TEST_CASE("explain chooses as prune does, from a file or from images", "[explain
   const json by_file = at.explain("--statistics", at.full, "--criterion", "variance", "--threads", "1");
   CHECK(direct["calibration_images"] == 26);
   CHECK(direct["blocks"] == by_file["blocks"]);
-  // Gradients come from labelled images alone.
+  // Gradients need labelled images.
   CHECK(at.explain("--calibrate", at.data, "--criterion", "snip")["criterion"] == "snip");
   check_refusal(run_tool("explain", at.model, "--rate", "0.5", "--out", at.page, "--statistics", at.full,
                          "--criterion", "snip"),

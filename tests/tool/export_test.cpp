@@ -30,7 +30,7 @@ TEST_CASE("export says what it has written", "[export]") {
     const json known = read_json(report);
     CHECK(written["parameters"] == known["parameters"]);
     CHECK(written["blocks"] == known["blocks"]);
-    // The values take four bytes each, their names, nodes and metadata a few thousand more.
+    // The values take four bytes each; names, nodes and metadata take some thousand more.
     CHECK(written["file_bytes"] > 4 * known["parameters"].get<std::size_t>());
     CHECK(written["file_bytes"] < 4 * known["parameters"].get<std::size_t>() + 90000);
     CHECK(contains(text, known["family"].get<std::string>() + " of "));

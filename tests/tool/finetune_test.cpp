@@ -35,7 +35,7 @@ struct Finetuning : Workplace {
   }
 };
 
-/// The lines of a log of one kind.
+/// The lines of one kind in a log.
 std::vector<json> lines_of(const fs::path& log, const std::string& kind) {
   std::vector<json> lines;
   std::istringstream text(read_text(log));
@@ -44,6 +44,10 @@ std::vector<json> lines_of(const fs::path& log, const std::string& kind) {
     if (lines.back()["kind"] != kind) lines.pop_back();
   }
   return lines;
+}
+
+vbp::VitCheckpoint load(const fs::path& file) {
+  return vbp::load_checkpoint<vbp::VisionTransformer<float>>(file);
 }
 
 }  // namespace
@@ -56,7 +60,7 @@ TEST_CASE("finetune writes the model, a log and a picture, and leaves no state",
   CHECK(outcome.err.empty());
   CHECK(contains(outcome.out, "epoch 3: loss "));
   CHECK_FALSE(fs::exists(at.state));
-  const auto student = vbp::load_vit(at.student), tuned = vbp::load_vit(at.out);
+  const auto student = load(at.student), tuned = load(at.out);
   CHECK(tuned.model.config.hidden_widths == student.model.config.hidden_widths);
   CHECK(tuned.class_names == student.class_names);
   CHECK(vbp::fingerprint(tuned.model) != vbp::fingerprint(student.model));
@@ -86,7 +90,7 @@ TEST_CASE("a run that was interrupted and resumed ends with the bits of an unbro
   fs::remove(at.out);
 
   Process process(at.command("--epochs", "60", "--threads", "1"));
-  // Not before it has made steps, and well before its 360 are done.
+  // After the first steps, and well before the last of 360.
   while (!fs::exists(at.out)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   process.send(SIGINT);
   const Outcome outcome = process.wait();
@@ -94,10 +98,10 @@ TEST_CASE("a run that was interrupted and resumed ends with the bits of an unbro
   REQUIRE(outcome.code == 130);
   CHECK(contains(outcome.err, "--resume"));
   REQUIRE(fs::exists(at.state));
-  // Begun anew it would be lost; with other options it would be another run.
+  // A new run would lose it; other options would make it another run.
   check_refusal(at.run("--epochs", "60"), 1, {"tuned.state", "--resume"});
   check_refusal(at.run("--epochs", "60", "--lr", "0.1", "--resume"), 1, {"tuned.state", "lr"});
-  // What a crash has logged after the last saved state is cut off.
+  // Lines that a crash has left behind the last saved state are cut off.
   std::ofstream(at.log, std::ios::app) << "{\"kind\":\"step\"";
   REQUIRE(at.run("--epochs", "60", "--resume").code == 0);
   CHECK(read_text(at.out) == expected);
@@ -112,9 +116,9 @@ TEST_CASE("a run that diverges stops with the reason and keeps the last good epo
   const Outcome outcome = run_tool("finetune", at.student, "--data", at.data, "--out", at.out, "--batch",
                                    "26", "--epochs", "50", "--lr", "1e30");
   CHECK(outcome.code == 1);
-  // One step is an epoch: the first, whose gradient was sound, has been written.
+  // An epoch is one step. The first one had a finite gradient, and its weights were written.
   CHECK(contains(outcome.err, "diverged: in epoch 2, step 1"));
-  CHECK_NOTHROW(vbp::load_vit(at.out).model.validate());
+  CHECK_NOTHROW(load(at.out).model.validate());
 }
 
 TEST_CASE("validation is reported, and images must not serve for both", "[finetune]") {
@@ -186,7 +190,7 @@ TEST_CASE("train makes a model from nothing that eval can use", "[train]") {
       require_tool("train", "--config", at / "net.json", "--data", at.data, "--out", out, "--epochs", "20",
                    "--warmup", "1", "--batch", "13", "--set", "dim=16");
   CHECK(contains(text, "epoch 20"));
-  const auto trained = vbp::load_vit(out);
+  const auto trained = load(out);
   CHECK_NOTHROW(trained.require_complete());
   CHECK(trained.model.config.dim == 16);
   CHECK(trained.model.config.classes == 7);

@@ -81,7 +81,7 @@ TEST_CASE("info guesses nothing and names what is unknown", "[info]") {
   }
   CHECK(contains(text, "not used: dinov2.embeddings.mask_token\n"));
 
-  // The others need a complete model.
+  // The other subcommands need a complete model.
   for (const char* command : {"eval", "calibrate"}) {
     const std::string out = std::string(command) == "eval" ? "--limit=1" : "--out=" + (folder / "s").string();
     check_refusal(
@@ -99,8 +99,8 @@ TEST_CASE("info counts parameters and multiplications, per layer and in all", "[
     const std::string text =
         require_tool("info", model, "--image-size", std::to_string(size), "--json", at / "info.json");
     const json report = read_json(at / "info.json");
-    // Patches of 4 x 4 x 3, a class token, 24 wide, 7 classes; a layer norm before each half of a block and
-    // one behind them all.
+    // Patches of 4 x 4 x 3, a class token, width 24, 7 classes; a layer norm before each half of a block and
+    // one at the end.
     const std::int64_t patches = size * size / 16, tokens = patches + 1, dim = 24;
     std::int64_t macs = patches * 48 * dim + dim * 7;
     for (const std::int64_t width : widths) {

@@ -50,8 +50,8 @@ struct Cached : Workplace {
     return paths;
   }
 
-  /// Has the table of the cache say that dense takes 10 ms and that time grows evenly from width to width, or
-  /// not at all, and that of any plan it was measured how much it saves: `truth` times what is predicted.
+  /// Changes the table in the cache: the dense model takes 10 ms, time grows by the same `step` from width to
+  /// width, and every plan was measured to save `truth` times what is predicted.
   void set_times(double step, double truth = 1.0) const {
     REQUIRE(tables().size() == 1);
     json table = read_json(tables()[0]);
@@ -61,7 +61,7 @@ struct Cached : Workplace {
       entry = share;
       share += step;
     }
-    // Dense is two blocks of 48.
+    // The dense model has two blocks of width 48.
     const std::int64_t narrowest = table["widths"][0];
     const auto saved = [&](std::int64_t width) {
       return step > 0.0 ? static_cast<double>(48 - std::max(width, narrowest)) / 96.0 : 0.0;
@@ -80,14 +80,15 @@ struct Cached : Workplace {
 
 TEST_CASE("prune meets a latency by the table of times of this machine", "[latency]") {
   const Cached at;
-  // Everything may stay, whatever the times are: dense is 1 by definition.
+  // All neurons may stay, whatever the times are: the dense model's share is 1 by definition.
   json report = at.prune("1");
   CHECK(report["removed"] == 0);
   CHECK(report["budget"]["of"] == "latency");
   CHECK(report["budget"]["share"] == 1.0);
   CHECK(report["budget"]["reached"] == Approx(1.0));
 
-  // Dense is 48 wide: with a panel of 16 the table has 16, 32, 48 and with one of 32 it has 32 and 64.
+  // The blocks are 48 wide: with panels of 16 the table has 16, 32 and 48, with panels of 32 it has 32
+  // and 64.
   at.set_times(1.0);
   report = at.prune("0.7");
   CHECK(report["budget"]["reached"] == Approx(2.0 / 3.0));
@@ -107,7 +108,7 @@ TEST_CASE("prune meets a latency by the table of times of this machine", "[laten
   CHECK(at.prune("0.9", {"--exclude", "blocks.0", "--min-width", "1", "--multiple-of",
                          "1"})["blocks"][0]["width_after"] == 48);
 
-  // Noise around a line gives the widths of the line; two points are all on one.
+  // Noise around a line does not change the widths; two points always lie on a line.
   json noisy = read_json(at.tables()[0]);
   if (json& shares = noisy["shares"]; shares.size() == 3) {
     for (const auto& [i, noise] : {std::pair(0, 0.2), std::pair(1, -0.4), std::pair(2, 0.2)})
@@ -119,7 +120,7 @@ TEST_CASE("prune meets a latency by the table of times of this machine", "[laten
 
   CHECK(at.prune("7ms")["blocks"] == report["blocks"]);
   CHECK(read_text(at.out) == first);
-  // What it reaches is enough for it.
+  // The latency that it has reached is a limit that it can reach.
   CHECK(at.prune("6.6666666666667ms")["blocks"] == report["blocks"]);
   CHECK(at.prune("1000000ms")["removed"] == 0);
 
@@ -131,7 +132,7 @@ TEST_CASE("prune meets a latency by the table of times of this machine", "[laten
                  panels_of_16 ? "0.3334 of the" : "0.6667 of the"});
   refuse("0.5ms", {"cannot come down to 0.5 ms: under the minimum width 16 the least is ",
                    panels_of_16 ? "3.334 ms" : "6.667 ms"});
-  // It is calibrated after that is known: these images could not be.
+  // That is known before the calibration, which these images would make impossible.
   const fs::path broken = at / "broken images";
   fs::create_directory(broken);
   write_text(broken / "broken.png", "no picture");
@@ -146,7 +147,7 @@ TEST_CASE("prune puts a prediction right by what plans were measured to take, an
           "[latency]") {
   const Cached at;
   at.prune("1");
-  // Plans save a fifth more than the table says, so that for 0.8 only a sixth of the neurons has to go.
+  // Plans save a fifth more than the table says, so that only a sixth of the neurons has to go for 0.8.
   at.set_times(1.0, 1.2);
   const fs::path table = at.tables().at(0);
   const std::string before = read_text(table);
@@ -156,7 +157,7 @@ TEST_CASE("prune puts a prediction right by what plans were measured to take, an
   CHECK(read_text(table) == before);
   CHECK(at.prune("8ms")["blocks"] == report["blocks"]);
 
-  // What is not remembered is measured, whatever it turns out to be, and then remembered.
+  // A plan that is not in the table is measured and then added to it.
   json unknown = json::parse(before);
   unknown["plans"] = json::array();
   write_text(table, unknown.dump());
@@ -184,7 +185,7 @@ TEST_CASE(
   fs::remove_all(at.cache);
   at.prune("1");
   const fs::path table = at.tables().at(0);
-  // A time that no measurement gives, so that a table that was read again is told from one that was made.
+  // No measurement gives this time, so it tells a table that was read from one that was measured.
   json whole = read_json(table);
   whole["dense_ms"] = 1e6;
   // The order of the keys does not matter.
@@ -222,7 +223,7 @@ TEST_CASE(
   write_text(table, whole.dump());
   at.prune("1", {"--latency-fresh"});
   CHECK(read_json(table)["dense_ms"] < 1e5);
-  // Where nothing can be remembered it is measured every time.
+  // If nothing can be remembered, every run measures.
   ::setenv("XDG_CACHE_HOME", (at.model / "no folder").c_str(), 1);
   at.prune("1");
 }
@@ -252,7 +253,7 @@ TEST_CASE("a table of latencies that the user names is read, made, and not overw
     CHECK(snapshot(at / "") == before);
   };
   refuse({"--latency-table", table.string(), "--latency-batch", "2"}, 1,
-         {table.string() + ": is no table of the latencies of this model", "--latency-fresh replaces it"});
+         {table.string() + ": is no table of the latencies of this model", "--latency-fresh"});
   refuse({"--latency-table", at.data.string()}, 1, {at.data.string() + ": is no table of the latencies"});
   refuse({"--latency-table", at.data.string(), "--latency-fresh"}, 1, {"is a folder, not a file"});
   refuse({"--latency-table", (at / "none" / "table").string()}, 1, {"its folder does not exist"});

@@ -11,7 +11,7 @@ namespace {
 
 using namespace vbp_test;
 
-/// The architectures that vbp info --machine lists as carried and usable, the best first.
+/// The architectures that vbp info --machine lists as usable, the best first.
 std::vector<std::string> usable_architectures() {
   std::istringstream lines(require_tool("info", "--machine"));
   std::string line;

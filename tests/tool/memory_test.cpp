@@ -14,7 +14,7 @@ using vbp::Index;
 
 constexpr Index kDepth = 30, kHidden = 40, kDim = 12, kImages = 26;
 
-/// A model of many small blocks, so that a limit can leave room for some of them.
+/// A model of many small blocks, so that a memory limit can hold some of them but not all.
 struct Deep : Workplace {
   fs::path deep = folder / "deep.safetensors";
   vbp::VitConfig config;
@@ -36,7 +36,7 @@ struct Deep : Workplace {
   static std::int64_t work_bytes() { return vbp::step_bytes(kHidden, kDim); }
   std::int64_t stream_bytes() const { return 4 * vbp::stream_bytes(kImages * config.tokens(), kDim); }
 
-  /// The report; the model is `out`.
+  /// Returns the report; the model is in `out`.
   template <class... Options>
   json prune(const fs::path& out, const Options&... options) const {
     require_tool("prune", deep, "--calibrate", data, "--rate", "0.5", "--out", out, "--json",
@@ -105,7 +105,7 @@ TEST_CASE("calibrate writes the same file whatever stays in memory", "[memory][c
   };
   CHECK_FALSE(calibrate(at.data, at / "whole").contains("memory"));
   const std::string whole = read_text(at / "whole");
-  // The first two batches of the whole.
+  // The first two batches of the complete run.
   fs::create_directory(at / "begin");
   for (const char* name : {"class 0", "class 1"})
     fs::create_directory_symlink(at.data / name, at / "begin" / name);
@@ -117,7 +117,7 @@ TEST_CASE("calibrate writes the same file whatever stays in memory", "[memory][c
   for (const auto& [limit, passes] :
        {std::pair(all, 1), std::pair(all - 1, 2), std::pair(7 * Deep::block_bytes(), 5),
         std::pair(Deep::block_bytes(), static_cast<int>(kDepth))}) {
-    // Copies by name: clang 14 lets no lambda see a structured binding.
+    // Copies, because clang 14 cannot capture structured bindings.
     const auto check = [&, limit = limit, passes = passes](const json& report) {
       INFO("limit " << limit);
       CHECK(read_text(at / "out") == whole);

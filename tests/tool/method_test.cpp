@@ -21,7 +21,7 @@ TEST_CASE("calibrate keeps covariances where it is asked to", "[method]") {
   REQUIRE(full.covariances.size() == 2);
   CHECK(plain.covariances.empty());
   for (std::size_t b = 0; b < 2; ++b) {
-    // The variances do not notice that covariances are kept beside them.
+    // Variances are the same whether covariances are kept or not.
     CHECK(full.statistics[b].m2() == plain.statistics[b].m2());
     const vbp::Vector<double> variance = full.statistics[b].variance();
     // Products are rounded to float.
@@ -111,7 +111,7 @@ TEST_CASE("a method is refused where its input is missing, and the option that g
   refused({"ob2c", "needs covariances", "--covariance"}, "--method", "ob2c");
   refused({"greedy", "needs covariances"}, "--criterion", "greedy");
   refused({"snip", "labelled", "--calibrate"}, "--criterion", "snip");
-  // Images that lie in no sub-folders have no labels.
+  // Images outside of sub-folders have no labels.
   check_refusal(run_tool("prune", at.model, "--calibrate", at.data / "class 0", "--rate", "0.5", "--out",
                          at / "out", "--criterion", "snip"),
                 1, {"one sub-folder a class"});

@@ -14,7 +14,7 @@ using namespace vbp_test;
 using vbp::Index;
 using Widths = std::vector<Index>;
 
-/// Hidden widths after pruning, out of the report.
+/// Hidden widths after pruning, from the report.
 Widths widths_of(const fs::path& report) {
   const json pruning = read_json(report);
   Widths widths;
@@ -30,7 +30,7 @@ struct Calibrated : Workplace {
 
   Calibrated() { require_tool("calibrate", model, "--data", data, "--out", statistics); }
 
-  /// The widths that these options lead to.
+  /// The widths that pruning with these options leaves.
   template <class... Options>
   Widths prune(const Options&... options) {
     require_tool("prune", model, "--statistics", statistics, "--out", out, "--json", report, options...);
@@ -38,7 +38,7 @@ struct Calibrated : Workplace {
   }
 };
 
-/// Adds a head that answers every image with the class.
+/// Adds a head that predicts the class for every image.
 void answer_always(const fs::path& path, std::size_t label) {
   RawModel model(path);
   model.fill("head.weight", 0.0F);
@@ -95,7 +95,7 @@ TEST_CASE("prune removes the least varying neurons of all blocks and folds their
     CHECK(pruned.values(name + "fc1.bias") == bias1_left);
     CHECK(pruned.values(name + "fc2.weight") == fc2_left);
     const auto bias = pruned.values(name + "fc2.bias");
-    // Rounded to float once.
+    // The bias is rounded to float once.
     for (std::size_t i = 0; i < 24; ++i) CHECK(bias[i] == Approx(folded[i]).epsilon(1.2e-7).margin(1e-9));
     const json reported = read_json(at.report)["blocks"][block];
     CHECK(reported["name"] == "blocks." + std::to_string(block));
@@ -132,7 +132,7 @@ TEST_CASE("prune reports dense and pruned side by side", "[prune]") {
     CHECK(report[side]["latency_ms"]["median"] >= report[side]["latency_ms"]["min"]);
     CHECK_FALSE(report[side].contains("top1"));
   }
-  // A neuron has 24 weights in, a bias and 24 weights out, each used once a token but for the bias.
+  // A neuron has 24 weights in, a bias and 24 weights out. A token uses each weight once.
   const auto difference = [&](const char* key) {
     return report["dense"][key].get<Index>() - report["pruned"][key].get<Index>();
   };
@@ -144,7 +144,7 @@ TEST_CASE("prune reports dense and pruned side by side", "[prune]") {
     CHECK(contains(text, part));
   }
 
-  // The configuration goes with the file.
+  // The file contains the configuration.
   require_tool("info", at.out, "--json", at / "info.json");
   const json info = read_json(at / "info.json");
   CHECK(info["unresolved"].empty());
@@ -177,7 +177,7 @@ TEST_CASE("prune keeps a share of the MACs or of the parameters", "[prune]") {
                                           "--json", at.report, option, "0.8");
     const json report = read_json(at.report);
     const Index dense = report["dense"][key], pruned = report["pruned"][key];
-    // The last neuron had to go: with it the share would be passed.
+    // With one neuron more the share would be too large.
     CHECK(5 * pruned <= 4 * dense);
     CHECK(5 * (pruned + per_neuron) > 4 * dense);
     CHECK(dense - pruned == per_neuron * report["removed"].get<Index>());
@@ -206,7 +206,7 @@ TEST_CASE("prune keeps to the constraints", "[prune]") {
   CHECK(at.prune("--keep", "48") == free);
   CHECK(at.prune("--rate", "0") == Widths{48, 48});
   CHECK(at.prune("--rate", "0.5", "--scope", "block") == Widths{24, 24});
-  // The sixteen of the default are not the bound yet.
+  // The default least width of 16 does not limit this yet.
   REQUIRE(free[1] > 16);
   CHECK(at.prune("--rate", "0.5", "--min-width", "20") == Widths{28, 20});
   CHECK(at.prune("--rate", "0.5", "--max-width", "26") == Widths{26, 22});
@@ -217,7 +217,7 @@ TEST_CASE("prune keeps to the constraints", "[prune]") {
   CHECK((rounded[0] % 8 == 0 && rounded[1] % 8 == 0));
   CHECK(at.prune("--rate", "0.9", "--min-width", "1")[1] < 16);
 
-  // What the multiple does not allow is said: of 43 asked for, 40 go.
+  // The output says what the multiple does not allow: of 43 asked for, 40 go.
   const std::string text = require_tool("prune", at.model, "--statistics", at.statistics, "--out", at.out,
                                         "--rate", "0.45", "--multiple-of", "8", "--json", at.report);
   CHECK(read_json(at.report)["requested"] == 43);
@@ -244,7 +244,7 @@ TEST_CASE("prune evaluates before and after", "[prune]") {
   require_tool("prune", at.model, "--calibrate", at / "calibration", "--rate", "0.5", "--out", at / "p",
                "--evaluate", at.data, "--evaluate-limit", "8", "--json", at / "p.json");
   report = read_json(at / "p.json");
-  // One of each of six classes and a second one of two.
+  // One image of each of six classes, and a second one of two of them.
   CHECK(report["pruned"]["images"] == 8);
   CHECK(report["pruned"]["top1"] == Approx(1.0 / 8.0));
 }

@@ -16,7 +16,7 @@ using namespace vbp_test;
 
 using Arguments = std::vector<std::string>;
 
-/// A workplace with outputs of an earlier run and statistics, none of which a refusal may touch.
+/// A workplace with statistics and outputs of an earlier run. A refusal must not change any of them.
 struct Refusals : Workplace {
   std::string statistics = (folder / "statistics").string();
   std::string out = (folder / "out").string();
@@ -29,14 +29,14 @@ struct Refusals : Workplace {
     before_ = snapshot(folder.path());
   }
 
-  /// A prune that would work, and more options.
+  /// The arguments of a prune that works but for a budget, and more.
   Arguments prune(const Arguments& more) const {
     Arguments arguments{"prune", model.string(), "--statistics", statistics, "--out", out, "--json", report};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
 
-  /// What was made since belongs to the test.
+  /// Accepts the files that the test has made since.
   void take_as_given() { before_ = snapshot(folder.path()); }
 
   void check(const Arguments& arguments, int code, std::initializer_list<std::string> parts) const {
@@ -169,7 +169,7 @@ TEST_CASE("settings that make no sense are refused", "[refusal]") {
   check("image_size=17", {"image_size", "no positive multiple of the patch size 4"});
   at.check({"info", model, "--image-size", "17"}, 1,
            {"image_size", "no positive multiple of the patch size 4"});
-  // A slip of some digits takes no memory.
+  // A size with some digits too many allocates nothing.
   at.check({"info", model, "--image-size", "1000000"}, 1, {"image_size", "256 patches on a side"});
   at.check({"info", model, "--set", "num_heads=2", "--set", "num_heads=3"}, 1, {"num_heads is set twice"});
   at.check({"info", model, "--set", "image_size=24", "--image-size", "32"}, 1, {"image_size is set twice"});
@@ -177,7 +177,7 @@ TEST_CASE("settings that make no sense are refused", "[refusal]") {
 
 TEST_CASE("options that may be repeated take one value at a time", "[refusal]") {
   Refusals at;
-  // Neither takes the model for a second value.
+  // Neither option takes the model for a second value.
   require_tool("info", "--set", "num_heads=3", at.model);
   require_tool("prune", "--exclude", "blocks.0", at.model, "--statistics", at.statistics, "--rate", "0.1",
                "--out", at.out);
@@ -296,7 +296,7 @@ TEST_CASE("configuration files that contradict the weights are refused", "[refus
 
 TEST_CASE("a model whose numbers overflow is named", "[refusal]") {
   Refusals at;
-  // Each weight is finite, their sums are not.
+  // Each weight is finite but their sums are not.
   RawModel raw(at.model);
   raw.fill("blocks.1.mlp.fc1.weight", 3e38F);
   raw.write(at.model);
@@ -355,7 +355,7 @@ TEST_CASE("folders without images are refused", "[refusal]") {
              {folder + ": ", reason});
     at.check(at.prune({"--rate", "0.5", "--evaluate", folder}), 1, {folder + ": ", reason});
   }
-  // A model without a head has no answer to be right.
+  // A model without a head has no top-1.
   RawModel raw(at.model);
   for (const char* name : {"head.weight", "head.bias"}) {
     raw.replace(name, {0}, {});
@@ -435,7 +435,7 @@ TEST_CASE("files that cannot be written are refused before any work", "[refusal]
     bad.emplace_back((locked / "own").string(), "Permission denied");
   }
   for (const auto& [path, reason] : bad) {
-    // There is no data to work on: what is said of the output was found before.
+    // The data do not exist: the outputs are checked first.
     at.check({"calibrate", model, "--data", missing, "--out", path}, 1, {path + ": ", reason});
     at.check({"calibrate", model, "--data", missing, "--out", new_file, "--json", path}, 1,
              {path + ": ", reason});
@@ -496,7 +496,7 @@ TEST_CASE("no file that is read is overwritten", "[refusal]") {
   at.check({"merge", at.statistics, "--out", at.out, "--json", at.statistics}, 1,
            {at.statistics + ": would overwrite "});
 
-  // Nor are two files written to one name, whether it exists or not.
+  // Two outputs must not have the same name, whether it exists or not.
   for (const std::string& path : {at.out, (at / "new").string()}) {
     const std::string same = (at.data / ".." / fs::path(path).filename()).string();
     const std::string reason = "cannot be the file of both --out and --json";
@@ -509,7 +509,7 @@ TEST_CASE("no file that is read is overwritten", "[refusal]") {
 
 TEST_CASE("a full disk leaves the old files, all of them", "[refusal]") {
   Refusals at;
-  // So many images to complain of that the report is larger than what it reports on.
+  // So many broken images make the report larger than the other output.
   for (int i = 0; i < 400; ++i) {
     write_text(at.data / "class 0" / (std::string(120, 'x') + std::to_string(i) + ".png"), "no image");
   }
@@ -518,7 +518,7 @@ TEST_CASE("a full disk leaves the old files, all of them", "[refusal]") {
     const auto before = snapshot(at.folder.path());
     Arguments command{VBP_TOOL};
     command.insert(command.end(), arguments.begin(), arguments.end());
-    // On a terminal, as stderr would be a file with a limit itself.
+    // On a terminal, because a file for stderr would have the limit too.
     const Outcome outcome = Process(command, {.terminal = true, .file_bytes = bytes}).wait();
     CHECK(outcome.code == 1);
     CHECK(outcome.out.empty());
@@ -550,7 +550,7 @@ TEST_CASE("output that cannot be shown is an error", "[refusal]") {
 
 TEST_CASE("more threads than the system starts are refused", "[refusal]") {
   const Workplace at;
-  // The stacks of a thousand threads do not fit; sanitizers need terabytes to begin with.
+  // The stacks of a thousand threads do not fit into this. Sanitizers reserve terabytes.
   constexpr rlim_t memory = rlim_t{400} << 20;
   if (Process(tool_command("--version"), {.memory_bytes = memory}).wait().code != 0) {
     WARN("skipped: the tool does not start within 400 MB of address space");

@@ -1,4 +1,4 @@
-/// What the tool does for the families whose networks have stages: the same as for a Vision Transformer.
+/// The tool on the families whose networks have stages.
 
 #include <array>
 #include <cstddef>
@@ -9,8 +9,7 @@
 #include "support/distance.hpp"
 #include "tool/tool.hpp"
 #include "vbp/io/calibration_file.hpp"
-#include "vbp/models/convnext/checkpoint.hpp"
-#include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/pipeline/any_model.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
 #include "vbp/stats/covariance.hpp"
 
@@ -20,10 +19,9 @@ using namespace vbp_test;
 using vbp::Index;
 using Names = std::vector<std::string>;
 
-/// The golden ConvNeXt "plain", and what the tool shall say of it.
+/// The golden ConvNeXt "plain", and what the tool must say of it.
 struct ConvNext {
   static constexpr const char *folder = "convnext", *name = "ConvNeXt", *architecture = "convnext_golden";
-  static constexpr auto load = vbp::load_convnext;
 
   static constexpr const char *widths = "hidden widths: 32 48 80 80 96", *block_name = "stages.2.blocks.1";
   static constexpr int block_width = 80;
@@ -46,16 +44,15 @@ struct ConvNext {
 
   static constexpr std::array<std::int64_t, 5> pixels{64, 16, 4, 4, 1};
   static constexpr int half_of_neurons = 168;
-  /// A share of the costs, and what a plan that makes use of it stays above.
+  /// A share of the costs, and the share that a plan within it must exceed.
   static constexpr double budget = 0.7, just_below = 0.69;
 
   static Names layers() { return {"depthwise", "downsampling", "embedding", "fc1", "fc2", "head", "norm"}; }
 };
 
-/// The golden Swin Transformer "plain", and what the tool shall say of it.
+/// The golden Swin Transformer "plain", and what the tool must say of it.
 struct SwinTransformer {
   static constexpr const char *folder = "swin", *name = "Swin Transformer", *architecture = "swin_golden";
-  static constexpr auto load = vbp::load_swin;
 
   static constexpr const char *widths = "hidden widths: 24 24 48 48 96", *block_name = "layers.1.blocks.1";
   static constexpr int block_width = 48;
@@ -102,7 +99,7 @@ struct FamilyWorkplace : Workplace {
 template <class Family>
 Index total_width(const fs::path& model) {
   Index total = 0;
-  for (const Index width : Family::load(model, {}).model.config.hidden_widths) total += width;
+  for (const Index width : vbp::load_model(model).description().hidden_widths) total += width;
   return total;
 }
 
@@ -156,7 +153,7 @@ TEMPLATE_TEST_CASE("statistics of a family with stages count pixels, and parts m
 
 TEMPLATE_TEST_CASE("eval of a family with stages gives its top-1", "[stages]", ConvNext, SwinTransformer) {
   FamilyWorkplace<TestType> at;
-  // A head that answers every image with class 2.
+  // A head that predicts class 2 for every image.
   RawModel raw(at.model);
   raw.fill("head.fc.weight", 0.0F);
   raw.set_values("head.fc.bias", {0, 0, 1, 0, 0, 0, 0});
@@ -178,7 +175,7 @@ TEMPLATE_TEST_CASE("a family with stages is pruned by every criterion and compen
     const json report = read_json(at.report);
     CHECK(report["removed"] == TestType::half_of_neurons);
     CHECK(report["pruned"]["parameters"] < report["dense"]["parameters"]);
-    // What was written runs, and is another model.
+    // The written model runs and differs from the dense one.
     require_tool("eval", at.out, "--data", at.data);
   };
   for (const char* criterion :
@@ -200,7 +197,7 @@ TEMPLATE_TEST_CASE("a family with stages is pruned to a share of its MACs and of
     const json report = read_json(at.report);
     const double share = report["pruned"][budget].get<double>() / report["dense"][budget].get<double>();
     CHECK(share <= TestType::budget);
-    // One neuron of the dearest block fewer would have been too many.
+    // One removal more, in the most expensive block, would have been too much.
     CHECK(share > TestType::just_below);
   }
 }
@@ -244,7 +241,7 @@ TEMPLATE_TEST_CASE("a sweep over a family with stages has the rows that prune gi
                "--criteria", "variance,greedy", "--compensations", "mean-shift,sequential-all", "--json",
                at.report);
   const json sweep = read_json(at.report);
-  // The dense model, the reference ob2c, and two by two.
+  // The dense model, the reference ob2c, and two criteria by two compensations.
   REQUIRE(sweep["rows"].size() == 6);
   for (const json& row : sweep["rows"]) {
     if (row["method"] == "dense") continue;
@@ -283,7 +280,7 @@ TEMPLATE_TEST_CASE("explain shows each block of a family with stages", "[stages]
 TEMPLATE_TEST_CASE("bench runs families beside each other and names the layers that each has", "[stages]",
                    ConvNext, SwinTransformer) {
   FamilyWorkplace<TestType> at;
-  // Random pixels are not normalised: mean and std need not be known.
+  // Random pixels need no normalisation, so mean and std may be unknown.
   RawModel raw(at.model);
   raw.metadata().erase("mean");
   raw.metadata().erase("std");
@@ -297,7 +294,7 @@ TEMPLATE_TEST_CASE("bench runs families beside each other and names the layers t
     for (const auto& [name, share] : report["models"][model]["share_of_time"].items()) names.push_back(name);
     return names;
   };
-  // In the order of the alphabet, as the reader keeps members.
+  // In alphabetic order, because the JSON reader sorts members.
   CHECK(kinds(0) == TestType::layers());
   CHECK(kinds(1) == Names{"attention", "embedding", "fc1", "fc2", "head", "norm", "projection", "qkv"});
   for (const std::size_t model : {0U, 1U}) {

@@ -9,7 +9,7 @@ namespace {
 
 using namespace vbp_test;
 
-/// A workplace whose pictures are dealt to calibration and evaluation.
+/// A workplace whose pictures are divided between calibration and evaluation.
 struct Sweeping : Workplace {
   fs::path calibration = folder / "calibration";
   fs::path report = folder / "sweep.json";
@@ -56,7 +56,7 @@ TEST_CASE("a row of a sweep is what prune gives for its rate and method", "[swee
   REQUIRE(outcome.code == 0);
   CHECK(outcome.err.empty());
   const json report = read_json(at.report);
-  // The dense model, and the reference of each rate though nobody asked for it.
+  // The dense model and the reference at each rate are there without being asked for.
   REQUIRE(report["rows"].size() == 1 + 2 + 2 * 2 * 2);
   CHECK(report["combinations"] == report["rows"].size());
   CHECK(report["rows"][0]["method"] == "dense");
@@ -117,7 +117,7 @@ TEST_CASE("the standard error of a row is that of its difference to the referenc
     const json& reference = row["method"] == "dense" ? row : row_of(report, 0.6, "variance", "refit");
     const std::string hits = row["hits"], other = reference["hits"];
     REQUIRE(hits.size() == report["evaluation_images"]);
-    // By the counts of images that one of the two alone has right.
+    // Computed from the numbers of images that only one of the two classifies correctly.
     double gained = 0.0, lost = 0.0, correct = 0.0;
     for (std::size_t i = 0; i < hits.size(); ++i) {
       gained += hits[i] > other[i] ? 1.0 : 0.0;
@@ -126,7 +126,7 @@ TEST_CASE("the standard error of a row is that of its difference to the referenc
     }
     differ = differ || gained + lost > 0.0;
     const double variance = (gained + lost - (gained - lost) * (gained - lost) / images) / (images - 1.0);
-    // A few roundings of numbers up to one.
+    // The tolerance is a few roundings of numbers up to one.
     CHECK(row["standard_error"] == Approx(std::sqrt(variance / images)).margin(1e-14));
     CHECK(row["difference"] == Approx((gained - lost) / images).margin(1e-14));
     CHECK(row["top1"] == Approx(correct / images));
@@ -159,7 +159,7 @@ TEST_CASE("an interrupted sweep goes on from its rows and ends as an unbroken on
   REQUIRE(begun["rows"].size() >= 3);
   REQUIRE(begun["rows"].size() < 9);
 
-  // A row that is there is not found out again: this one would be another.
+  // A row that exists is not measured again: this value would change.
   const std::string hits = begun["rows"][1]["hits"];
   begun["rows"][1]["parameters"] = 7;
   write_text(at.report, begun.dump());
@@ -170,7 +170,7 @@ TEST_CASE("an interrupted sweep goes on from its rows and ends as an unbroken on
   resumed["rows"][1]["parameters"] = whole["rows"][1]["parameters"];
   CHECK(without_times(resumed) == without_times(whole));
 
-  // All is there: nothing is left to do, and the same report comes out.
+  // All rows exist: nothing is left to do, and the report stays the same.
   const Outcome again = Process(command(at / "whole.json", {"--resume"})).wait();
   CHECK(again.code == 0);
   CHECK(read_json(at / "whole.json") == whole);
@@ -179,7 +179,7 @@ TEST_CASE("an interrupted sweep goes on from its rows and ends as an unbroken on
 TEST_CASE("a sweep goes on with other rates, criteria and compensations", "[sweep]") {
   const Sweeping at;
   REQUIRE(at.run("--rates", "0.5", "--criteria", "variance,random", "--compensations", "none").code == 0);
-  // A row that is there is not found out again: this one would be another.
+  // A row that exists is not measured again: this value would change.
   json begun = read_json(at.report);
   begun["rows"][2]["parameters"] = 7;
   write_text(at.report, begun.dump());
@@ -190,7 +190,7 @@ TEST_CASE("a sweep goes on with other rates, criteria and compensations", "[swee
     return read_json(report);
   };
   const json grown = without_times(wider(at.report)), whole = without_times(wider(at / "whole.json"));
-  // Dense, two references, two rates by two compensations; and what only the first run asked for.
+  // The dense model, two references, two rates by two compensations, and rows that only the first run had.
   REQUIRE(whole["rows"].size() == 7);
   REQUIRE(grown["rows"].size() == 8);
   CHECK(grown["combinations"] == 8);
@@ -253,7 +253,7 @@ TEST_CASE("a rate that the widths forbid is left out, and said", "[sweep]") {
   REQUIRE(report["skipped"].size() == 1);
   CHECK(report["skipped"][0]["rate"] == 0.9);
   CHECK(contains(report["skipped"][0]["reason"], "minimum width"));
-  // Of what is asked for now, not of what once was.
+  // It names what is asked for now, not what was asked for before.
   const Outcome alone =
       run_tool("sweep", at.model, "--calibrate", at.calibration, "--evaluate", at.data, "--rates", "0.95");
   CHECK_FALSE(contains(alone.err, report["skipped"][0]["reason"].get<std::string>()));

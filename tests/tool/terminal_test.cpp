@@ -11,7 +11,7 @@ using namespace vbp_test;
 /// Enough tokens that 26 images take a while.
 constexpr const char* kSlow = "--image-size=192";
 
-/// Runs on a terminal, and interrupts the work as soon as the first image is done, or whatever it shall show.
+/// Runs on a terminal and interrupts the work when it prints `when`, by default after the first image.
 Outcome interrupt(const std::vector<std::string>& command, int signal = SIGINT,
                   const char* when = " images/s") {
   Process process(command, {.terminal = true});
@@ -28,13 +28,13 @@ TEST_CASE("progress is for terminals", "[terminal]") {
     const Outcome outcome = Process(tool_command(arguments...), {.terminal = true}).wait();
     INFO(outcome.err);
     CHECK(outcome.code == 0);
-    // Nothing of it is left on the screen.
+    // The bar is removed from the screen.
     CHECK(contains(outcome.err, "\r\033[K"));
     CHECK_FALSE(contains(outcome.err.substr(outcome.err.rfind("\r\033[K") + 4), "["));
     return outcome.err;
   };
   CHECK(contains(shown("eval", at.model, "--data", at.data), "evaluating [#######"));
-  // What cannot be decoded is done with, too.
+  // Images that cannot be decoded count as done.
   write_text(at.data / "class 1" / "a.png", "no image");
   fs::copy_file(at.data / "class 2" / "jpeg_444.jpg", at.data / "class 5" / "a copy.jpg");
   const std::string calibrating =
@@ -78,8 +78,8 @@ TEST_CASE("an interrupted calibration keeps what it has seen, and goes on with t
 
 TEST_CASE("a calibration that is interrupted before it has seen anything writes nothing", "[terminal]") {
   const Workplace at;
-  // All images are one batch. To decode so many takes long enough; what follows its end makes a copy another
-  // file.
+  // All images are one batch, which takes long enough to decode. Text behind the end of each copy gives it
+  // another content.
   const std::string picture = read_text(kGolden / "images" / "png_rgb.png");
   for (int i = 0; i < 500; ++i)
     write_text(at.data / "class 0" / (std::to_string(i) + ".png"), picture + std::to_string(i));
@@ -87,7 +87,7 @@ TEST_CASE("a calibration that is interrupted before it has seen anything writes 
   const auto before = snapshot(at.folder.path());
   const auto command = tool_command("calibrate", at.model, "--data", at.data, "--batch", "65536", "--threads",
                                     "1", kSlow, "--out", at / "stats");
-  // On a busy machine the signal can come too late, when the batch is whole: that run does not count.
+  // On a busy machine the signal can come too late, after the batch: such a run does not count.
   Outcome outcome = interrupt(command, SIGINT, " 0/526");
   for (int attempt = 0; attempt < 20 && outcome.code == 0; ++attempt) {
     write_text(at / "stats", "old");
@@ -108,7 +108,7 @@ TEST_CASE("covariances of several passes are written whole or not at all", "[ter
   REQUIRE(begun.code == 130);
   CHECK(contains(begun.err, "--resume goes on from there"));
   const auto before = snapshot(at.folder.path());
-  // Of 48 neurons, one of the two blocks.
+  // The limit holds one of the two blocks of 48 neurons.
   const std::string memory = std::to_string(vbp::Covariance<float>::bytes(48));
   for (const char* when : {" images/s", "calibrating, 2 of 2"}) {
     const Outcome outcome = interrupt(command("--memory", memory, "--resume"), SIGINT, when);
@@ -153,7 +153,7 @@ TEST_CASE("an interrupted pruning or evaluation writes nothing", "[terminal]") {
 
 TEST_CASE("what files hold and are called cannot write to the screen", "[terminal]") {
   const Workplace at;
-  // Clears the screen; the second is one character in UTF-8.
+  // Both sequences clear the screen; the second one is one character in UTF-8.
   const std::string clear = "\033[2J", clear_in_one =
                                            "\xc2\x9b"
                                            "2J";

@@ -1,6 +1,5 @@
 #pragma once
-/// What the tests of the command-line tool share: models and pictures to run it on, and what is looked at
-/// then.
+/// What the tests of the command-line tool share: models and pictures to run it on, and checks of its output.
 
 #include <algorithm>
 #include <cstddef>
@@ -21,7 +20,7 @@
 #include "support/folder.hpp"
 #include "support/process.hpp"
 
-/// Catch2 would take a number in JSON for a range of such numbers, without end.
+/// Without this Catch2 would print a JSON number as an endless range of numbers.
 template <>
 struct Catch::StringMaker<nlohmann::json> {
   static std::string convert(const nlohmann::json& value) { return value.dump(); }
@@ -45,7 +44,7 @@ Outcome run_tool(const Arguments&... arguments) {
   return Process(tool_command(arguments...)).wait();
 }
 
-/// The same for what must go well without a word on stderr; returns what it prints.
+/// Runs the tool and requires success with nothing on stderr; returns stdout.
 template <class... Arguments>
 std::string require_tool(const Arguments&... arguments) {
   const Outcome outcome = run_tool(arguments...);
@@ -76,8 +75,8 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// A refusal is one line on stderr that holds the parts, the file and the reason among them, and nothing
-/// else.
+/// Checks that a run was refused: the exit code, nothing on stdout, and one line on stderr that contains all
+/// parts.
 inline void check_refusal(const Outcome& outcome, int code, std::initializer_list<std::string> parts) {
   INFO("stderr: " << outcome.err << "stdout: " << outcome.out);
   CHECK(outcome.code == code);
@@ -91,7 +90,7 @@ inline void check_refusal(const Outcome& outcome, int code, std::initializer_lis
   }
 }
 
-/// Every entry below a folder, with the content of the files: equal snapshots mean that nothing was written.
+/// All entries below a folder with the content of the files. If two snapshots are equal, nothing was written.
 inline std::map<std::string, std::string> snapshot(const fs::path& folder) {
   std::map<std::string, std::string> entries;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
@@ -101,7 +100,7 @@ inline std::map<std::string, std::string> snapshot(const fs::path& folder) {
   return entries;
 }
 
-/// A safetensors file taken apart, to be altered in ways that a careful writer would not allow.
+/// A safetensors file in parts, so that a test can make it invalid.
 struct RawModel {
   json header;
   std::string data;
@@ -123,7 +122,7 @@ struct RawModel {
     return values;
   }
 
-  /// As many float32 values as the tensor has.
+  /// Takes as many float32 values as the tensor has.
   void set_values(const std::string& name, const std::vector<float>& values) {
     const auto [begin, end] = range(name);
     REQUIRE(values.size() * sizeof(float) == end - begin);
@@ -134,7 +133,7 @@ struct RawModel {
     set_values(name, std::vector<float>(values(name).size(), value));
   }
 
-  /// Another shape and other values; they move to the end of the data.
+  /// Gives a tensor another shape and other values, which move to the end of the data.
   void replace(const std::string& name, const std::vector<std::size_t>& shape,
                const std::vector<float>& values) {
     const auto [begin, end] = range(name);
@@ -176,8 +175,8 @@ inline std::vector<fs::path> golden_images() {
   return paths;
 }
 
-/// A folder with a small model of seven classes, `class 0` to `class 6`, and data: the golden pictures, dealt
-/// out to a sub-folder of each class.
+/// A folder with a small model of seven classes, `class 0` to `class 6`, and the golden pictures, divided
+/// among one sub-folder a class.
 struct Workplace {
   TemporaryFolder folder;
   fs::path model = folder / "model.safetensors";
@@ -205,7 +204,7 @@ struct Workplace {
   }
 };
 
-/// A sweep's report without what differs from run to run.
+/// A sweep's report without the times, which differ from run to run.
 inline json without_times(json report) {
   for (json& row : report["rows"]) row.erase("latency_ms"), row.erase("dense_latency_ms");
   return report;

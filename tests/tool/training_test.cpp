@@ -1,4 +1,4 @@
-/// Training of the families beside the Vision Transformer, of which finetune_test.cpp has everything else.
+/// Training of ConvNeXts and Swin Transformers; finetune_test.cpp has the rest, with Vision Transformers.
 
 #include <fstream>
 #include <string>
@@ -68,7 +68,7 @@ TEST_CASE("a pruned model of every family is fine-tuned, the same whatever is ke
     CHECK(contains(text, "activations of a batch"));
     const json memory = read_json(report)["activation_bytes"];
     CHECK(memory["recomputed"].get<double>() < memory["kept"].get<double>());
-    // A teacher sees what the student sees, and is of its family.
+    // A teacher gets the student's images and must be of its family.
     check_refusal(
         run_tool("finetune", student, "--teacher", at.model, "--data", at.data, "--out", at / "c"), 1,
         {"model.safetensors: is a Vision Transformer; the teacher of a " + family.name + " must be one"});
@@ -108,9 +108,9 @@ TEST_CASE("layer scales begin small, or as they are told to", "[train]") {
   const auto trained = [&](const auto&... options) {
     require_tool("train", "--config", at / "net.json", "--data", at.data, "--out", at / "out", "--epochs",
                  "2", "--warmup", "1", "--batch", "13", options...);
-    return vbp::load_convnext(at / "out").model;
+    return vbp::load_checkpoint<vbp::ConvNext<float>>(at / "out").model;
   };
-  // Two steps an epoch have moved them by the rate of 1e-3 at most.
+  // Two epochs of two steps have moved them by at most 1e-3 a step.
   const float scale = trained().blocks[0].layer_scale.cwiseAbs().maxCoeff();
   CHECK(scale > 2e-6F);
   CHECK(scale < 4.1e-3F);

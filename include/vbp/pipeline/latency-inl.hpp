@@ -305,8 +305,8 @@ VBP_FUNCTION LatencyModel::LatencyModel(const AnyModel& dense, LatencyTableOptio
   if (named && exists && !table) {
     throw FileError(
         file_.string(),
-        "is no table of the latencies of this model, batch and number of threads on this machine; "
-        "remeasuring replaces it");
+        "is no table of the latencies of this model, batch and number of threads on this machine; to replace "
+        "it, measure again (vbp prune --latency-fresh)");
   }
   // Before the long work: a named file that cannot be written is an error.
   if (named) const io::AtomicFile attempt(file_);

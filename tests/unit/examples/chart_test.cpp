@@ -33,7 +33,7 @@ TEST_CASE("a chart maps its axes to the panel's corners") {
   CHECK(contains(svg, "points=\"64,378 480,112\""));
   // Half of x and a third of y.
   CHECK(contains(chart::to_svg(figure_with({5, 0.1})), "points=\"64,378 272,289.33\""));
-  // The last tick, which 3 * 0.1 misses by rounding, is there.
+  // The last tick is there although 3 * 0.1 is rounded above it.
   CHECK(contains(svg, ">0.3</text>"));
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("panels stand in rows of as many columns as asked for") {
   CHECK(contains(chart::to_svg(figure), "width=\"1500\" height=\"440\""));
   figure.columns = 2;
   const std::string svg = chart::to_svg(figure);
-  // A row is as high as the figure less its titles, 440 - 76.
+  // The height of a row is that of the figure without its titles, 440 - 76.
   CHECK(contains(svg, "width=\"1000\" height=\"804\""));
   for (const char* line : {"64,378 480,112", "564,378 980,112", "64,742 480,476"}) {
     CHECK(contains(svg, std::string("points=\"") + line));
@@ -73,7 +73,7 @@ TEST_CASE("an axis encloses its values between round numbers") {
   CHECK(axis.begin == 2.0);
   CHECK(axis.end == 18.0);
   CHECK(axis.step == 2.0);
-  // One value alone has an axis too.
+  // A single value has an axis too.
   const chart::Axis alone = chart::axis_around("y", {5.0});
   CHECK(alone.begin <= 5.0);
   CHECK(alone.end > 5.0);
