@@ -18,12 +18,10 @@ namespace vbp::inline VBP_ABI {
 
 namespace detail {
 
-/// Seconds since `begin`, never 0: rates divide by them.
 VBP_FUNCTION double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 }
 
-/// A number with so many digits behind the point.
 VBP_FUNCTION std::string fixed_text(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof(text), "%.*f", digits, value);

@@ -12,7 +12,7 @@
 
 #include "vbp/core/error.hpp"
 #include "vbp/core/random.hpp"
-#include "vbp/pipeline/evaluate-inl.hpp"
+#include "vbp/pipeline/evaluate.hpp"
 #include "vbp/pipeline/finetune.hpp"
 #include "vbp/pipeline/training.hpp"
 
