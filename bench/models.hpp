@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "vbp/models/vit/model.hpp"
 
 namespace bench {
 
@@ -42,7 +43,7 @@ inline vbp::VisionTransformer<float> random_deit(Index dim, std::vector<Index> w
   config.heads = dim / 64;
   config.hidden_widths = std::move(widths);
   config.classes = 1000;
-  auto model = vbp::make_vit<float>(config);
+  auto model = vbp::make_model<vbp::VisionTransformer<float>>(config);
   vbp::Random random(1);
   vbp::for_each_parameter(model, [&](const std::string&, auto& parameter, Index, Index) {
     for (Index i = 0; i < parameter.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "../common.hpp"
+#include "vbp/core/error.hpp"
 
 namespace bench {
 

@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--family", choices=FAMILIES, default="DeiT")
     parser.add_argument("--models", default="TSB")
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
-    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("docs/results.md"),
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("docs/results_appendix.md"),
                         help="the table replaces what is between the two marks here; the picture lies beside it")
     args = parser.parse_args()
     which = "" if args.family == "DeiT" else f"{args.family} "
