@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -37,21 +38,29 @@ VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFa
                   reason + "; none of the " + std::to_string(failures.size()) + " images could be decoded");
 }
 
+/// The place of a class among the logits, 0 for the largest; of equal logits the lower class comes first.
+VBP_FUNCTION Index place_of_class(const float* logits, Index classes, Index label) {
+  Index place = 0;
+  for (Index other = 0; other < classes; ++other) {
+    if (logits[other] > logits[label] || (logits[other] == logits[label] && other < label)) ++place;
+  }
+  return place;
+}
+
 /// Adds one batch to the evaluation.
 VBP_FUNCTION void count_hits(const Matrix<float>& logits, const io::ImageBatch& batch,
                              const std::string& model_path, Evaluation& evaluation) {
+  const Index classes = logits.cols();
   for (Index i = 0; i < batch.size(); ++i) {
     const auto position = static_cast<std::size_t>(i);
-    if (!logits.row(i).allFinite()) {
+    const float* const row = logits.data() + i * classes;
+    if (!std::all_of(row, row + classes, [](float logit) { return std::isfinite(logit); })) {
       throw FileError(model_path, "its output for " + batch.paths[position].string() + " is not finite");
     }
-    const Index label = batch.labels[position];
-    const float own = logits(i, label);
-    Index before = (logits.row(i).array() > own).count();
-    before += (logits.row(i).head(label).array() == own).count();
-    evaluation.correct += before < 1 ? 1 : 0;
-    evaluation.hits += before < 1 ? '1' : '0';
-    evaluation.correct5 += before < 5 ? 1 : 0;
+    const Index place = place_of_class(row, classes, batch.labels[position]);
+    evaluation.correct += place < 1 ? 1 : 0;
+    evaluation.hits += place < 1 ? '1' : '0';
+    evaluation.correct5 += place < 5 ? 1 : 0;
   }
   evaluation.images += batch.size();
 }
