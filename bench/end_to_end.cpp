@@ -7,6 +7,13 @@
 #include <memory>
 
 #include "models.hpp"
+#include "vbp/core/aligned.hpp"
+#include "vbp/core/context.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/kernels/peak.hpp"
+#include "vbp/models/vit/cost.hpp"
+#include "vbp/models/vit/forward.hpp"
+#include "vbp/models/vit/model.hpp"
 
 namespace {
 

@@ -3,12 +3,23 @@
 /// for every line on stdin it refits anew, second layers and attention outputs, and prints the seconds; at
 /// the end of stdin it prints the errors of the steps and its peak memory in bytes.
 
+#include "vbp/prune/compensate/sequential.hpp"
+
 #include <exception>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "common.hpp"
+#include "vbp/core/context.hpp"
+#include "vbp/core/error.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/models/hidden_statistics.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/models/vit/forward.hpp"
+#include "vbp/models/vit/steps.hpp"
+#include "vbp/prune/plan.hpp"
+#include "vbp/prune/pruner.hpp"
 
 namespace {
 

@@ -9,6 +9,15 @@
 #include <vector>
 
 #include "common.hpp"
+#include "vbp/core/context.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/io/safetensors.hpp"
+#include "vbp/models/convnext/checkpoint.hpp"
+#include "vbp/models/convnext/forward.hpp"
+#include "vbp/models/swin/checkpoint.hpp"
+#include "vbp/models/swin/forward.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/models/vit/forward.hpp"
 
 namespace {
 

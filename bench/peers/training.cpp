@@ -7,6 +7,13 @@
 #include <string>
 
 #include "common.hpp"
+#include "vbp/core/context.hpp"
+#include "vbp/core/error.hpp"
+#include "vbp/core/random.hpp"
+#include "vbp/core/types.hpp"
+#include "vbp/models/vit/backward.hpp"
+#include "vbp/models/vit/checkpoint.hpp"
+#include "vbp/train/trainer.hpp"
 
 namespace {
 

@@ -37,8 +37,8 @@ using vbp::Matrix;
 const fs::path kGolden = fs::path(VBP_TEST_DIR) / "golden";
 
 template <class Model>
-vbp::Checkpoint<Model> load(const fs::path& path) {
-  return vbp::load_checkpoint<Model>(path);
+vbp::Checkpoint<Model> load(const fs::path& path, const vbp::SettingTexts& options) {
+  return vbp::load_checkpoint<Model>(path, options);
 }
 
 /// Half of each block's neurons at most, each block another share.

@@ -155,25 +155,28 @@ VBP_FUNCTION std::optional<Index> side_of(const nlohmann::json& size) {
   return number->get<Index>();
 }
 
-VBP_FUNCTION SettingTexts settings_of_preprocessor(const std::string& path, const nlohmann::json& config) {
-  const auto flag = [&](const char* key, bool otherwise) {
-    const nlohmann::json& value = member(config, key);
-    if (value.is_null()) return otherwise;
-    if (!value.is_boolean()) throw FileError(path, std::string(key) + " is neither true nor false");
-    return value.get<bool>();
-  };
-  SettingTexts texts;
-  if (flag("do_normalize", true)) {
+VBP_FUNCTION bool preprocessor_flag(const std::string& path, const nlohmann::json& config, const char* key,
+                                    bool otherwise) {
+  const nlohmann::json& value = member(config, key);
+  if (value.is_null()) return otherwise;
+  if (!value.is_boolean()) throw FileError(path, std::string(key) + " is neither true nor false");
+  return value.get<bool>();
+}
+
+/// Adds mean and std of intensities from 0 to 1.
+VBP_FUNCTION void add_normalisation(SettingTexts& texts, const std::string& path,
+                                    const nlohmann::json& config) {
+  if (preprocessor_flag(path, config, "do_normalize", true)) {
     const nlohmann::json& given = member(config, "rescale_factor");
     if (!given.is_null() && !given.is_number()) throw FileError(path, "rescale_factor is no number");
-    const double factor = !flag("do_rescale", true) ? 1.0
-                          : given.is_null()         ? 1.0 / 255.0
-                                                    : given.get<double>();
+    const double factor = !preprocessor_flag(path, config, "do_rescale", true) ? 1.0
+                          : given.is_null()                                    ? 1.0 / 255.0
+                                                                               : given.get<double>();
     const double relative = 255.0 * factor;
     if (!(relative > 0.0)) throw FileError(path, "rescale_factor is not positive");
     for (const auto& [key, theirs] : {std::pair("mean", "image_mean"), std::pair("std", "image_std")}) {
       nlohmann::json values = member(config, theirs);
-      // A factor of 1/255 in decimals is no other factor.
+      // 1/255 written with some decimals counts as 1/255.
       if (std::abs(relative - 1.0) > 1e-6 && values.is_array()) {
         for (nlohmann::json& value : values) {
           if (value.is_number()) value = value.get<double>() / relative;
@@ -185,16 +188,14 @@ VBP_FUNCTION SettingTexts settings_of_preprocessor(const std::string& path, cons
     add_setting(texts, "mean", nlohmann::json::array({0.0, 0.0, 0.0}));
     add_setting(texts, "std", nlohmann::json::array({1.0, 1.0, 1.0}));
   }
-  if (const auto& filter = member(config, "resample"); !filter.is_null()) {
-    // PIL's numbers.
-    constexpr std::array<const char*, 6> kFilters{"nearest", "lanczos", "bilinear",
-                                                  "bicubic", "box",     "hamming"};
-    const bool known = filter.is_number_integer() && filter >= 0 && filter < kFilters.size();
-    texts["interpolation"] = known ? kFilters[filter.get<std::size_t>()] : filter.dump();
-  }
+}
+
+/// Adds image size and crop: ours are a resize to floor(image_size / crop_pct) and a crop to image_size.
+VBP_FUNCTION void add_resize(SettingTexts& texts, const std::string& path, const nlohmann::json& config) {
   const nlohmann::json& size = member(config, "size");
-  if (size.is_null()) return texts;
-  if (!flag("do_resize", true)) throw FileError(path, "do_resize is false, but images come in all sizes");
+  if (size.is_null()) return;
+  if (!preprocessor_flag(path, config, "do_resize", true))
+    throw FileError(path, "do_resize is false, but images come in all sizes");
   const std::optional<Index> resized = side_of(size);
   if (!resized) throw FileError(path, "size names no square");
   // A plain number is the shorter side for BiT's and CLIP's processors, both sides for ViT's and DeiT's.
@@ -210,13 +211,13 @@ VBP_FUNCTION SettingTexts settings_of_preprocessor(const std::string& path, cons
     texts["image_size"] = std::to_string(*resized);
     texts["crop_mode"] = large ? "squash" : "center";
     texts["crop_pct"] = large ? "1.0" : "0.875";
-    if (const auto& share = member(config, "crop_pct"); !large && !share.is_null())
-      texts["crop_pct"] = share.dump();
-    return texts;
+    const nlohmann::json& share = member(config, "crop_pct");
+    if (!large && !share.is_null()) texts["crop_pct"] = share.dump();
+    return;
   }
   std::optional<Index> cropped = resized;
-  // A configuration that says nothing of a crop has one if it gives its size.
-  if (flag("do_center_crop", config.contains("crop_size"))) {
+  // Without do_center_crop there is a crop if the configuration gives its size.
+  if (preprocessor_flag(path, config, "do_center_crop", config.contains("crop_size"))) {
     cropped = side_of(member(config, "crop_size"));
     if (!cropped) throw FileError(path, "crop_size names no square");
   }
@@ -231,6 +232,19 @@ VBP_FUNCTION SettingTexts settings_of_preprocessor(const std::string& path, cons
     crop_pct = std::nextafter(crop_pct, 0.0);
   }
   texts["crop_pct"] = text_of(crop_pct);
+}
+
+VBP_FUNCTION SettingTexts settings_of_preprocessor(const std::string& path, const nlohmann::json& config) {
+  SettingTexts texts;
+  add_normalisation(texts, path, config);
+  if (const auto& filter = member(config, "resample"); !filter.is_null()) {
+    // PIL's numbers.
+    constexpr std::array<const char*, 6> kFilters{"nearest", "lanczos", "bilinear",
+                                                  "bicubic", "box",     "hamming"};
+    const bool known = filter.is_number_integer() && filter >= 0 && filter < kFilters.size();
+    texts["interpolation"] = known ? kFilters[filter.get<std::size_t>()] : filter.dump();
+  }
+  add_resize(texts, path, config);
   return texts;
 }
 

@@ -103,7 +103,7 @@ TEST_CASE("a ConvNeXt's network tells its steps", "[convnext][network]") {
   CHECK(rows == std::vector<Index>{36, 36, 9, 9, 9, 1});
 }
 
-TEST_CASE("observed pixels are the rows of each block's statistics", "[convnext][calibration]") {
+TEST_CASE("observed pixels are the rows of each ConvNeXt block's statistics", "[convnext][calibration]") {
   const Calibrated dense(small_convnext(), 7);
   const std::vector<Index> pixels{36, 9, 9, 1};
   for (std::size_t b = 0; b < pixels.size(); ++b) {

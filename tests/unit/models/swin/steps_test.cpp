@@ -114,7 +114,7 @@ TEST_CASE("a Swin Transformer's network tells its steps", "[swin][network]") {
   CHECK(rows == std::vector<Index>{49, 49, 49, 49, 49, 16, 16, 16, 16, 16, 4, 4});
 }
 
-TEST_CASE("observed pixels are the rows of each block's statistics", "[swin][calibration]") {
+TEST_CASE("observed pixels are the rows of each Swin block's statistics", "[swin][calibration]") {
   const Calibrated dense(small_swin(), 7);
   const std::vector<Index> pixels{49, 49, 16, 16, 4};
   for (std::size_t b = 0; b < pixels.size(); ++b) {
