@@ -15,8 +15,8 @@
 #include "vbp/core/error.hpp"
 #include "vbp/models/hidden_statistics.hpp"
 #include "vbp/pipeline/calibrate.hpp"
-#include "vbp/pipeline/evaluate-inl.hpp"
 #include "vbp/pipeline/inference.hpp"
+#include "vbp/pipeline/seconds.hpp"
 #include "vbp/pipeline/training.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
 

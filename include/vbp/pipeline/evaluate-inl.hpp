@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,29 +13,11 @@
 #include "vbp/core/error.hpp"
 #include "vbp/pipeline/evaluate.hpp"
 #include "vbp/pipeline/inference.hpp"
+#include "vbp/pipeline/seconds.hpp"
 
 namespace vbp::inline VBP_ABI {
 
 namespace detail {
-
-/// Seconds since `begin`, never 0: rates divide by them.
-VBP_FUNCTION double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-}
-
-/// A number with so many digits behind the point.
-VBP_FUNCTION std::string fixed_text(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
-VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures) {
-  if (failures.empty()) throw ValueError("there are no images");
-  const auto& [path, reason] = failures.front();
-  throw FileError(path.string(),
-                  reason + "; none of the " + std::to_string(failures.size()) + " images could be decoded");
-}
 
 /// The place of a class among the logits, 0 for the largest; of equal logits the lower class comes first.
 VBP_FUNCTION Index place_of_class(const float* logits, Index classes, Index label) {
