@@ -7,6 +7,8 @@
 
 namespace vbp::inline VBP_ABI {
 
+template class Cholesky<double>;
+
 namespace detail {
 
 template decltype(folded_bias<float>) folded_bias<float>;
