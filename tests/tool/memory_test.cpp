@@ -29,7 +29,7 @@ struct Deep : Workplace {
     vbp::VitCheckpoint checkpoint;
     checkpoint.model = random_vit<float>(config, 1);
     checkpoint.preprocessing.image_size = 32;
-    vbp::save_vit(deep, checkpoint);
+    vbp::save_checkpoint(deep, checkpoint);
   }
 
   static std::int64_t block_bytes() { return vbp::Covariance<float>::bytes(kHidden); }

@@ -308,7 +308,7 @@ TEMPLATE_TEST_CASE("a budget in time is refused for a family whose blocks differ
                    "[stages][refusal]", ConvNext, SwinTransformer) {
   FamilyWorkplace<TestType> at;
   check_refusal(run_tool("prune", at.model, "--calibrate", at.data, "--latency", "0.5", "--out", at.out), 1,
-                {"vbp: --latency is for models whose blocks are all alike, not for a " +
+                {"vbp: a latency budget is for models whose blocks are all alike, not for a " +
                  std::string(TestType::name) + "\n"});
   CHECK_FALSE(fs::exists(at.out));
 }

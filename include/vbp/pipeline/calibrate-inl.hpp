@@ -15,8 +15,8 @@
 #include "vbp/core/error.hpp"
 #include "vbp/models/hidden_statistics.hpp"
 #include "vbp/pipeline/calibrate.hpp"
-#include "vbp/pipeline/evaluate.hpp"
 #include "vbp/pipeline/inference.hpp"
+#include "vbp/pipeline/seconds.hpp"
 #include "vbp/pipeline/training.hpp"
 #include "vbp/prune/compensate/sequential.hpp"
 
@@ -155,6 +155,15 @@ VBP_FUNCTION std::vector<Index> new_rows(const io::ImageBatch& batch, std::set<i
   return rows;
 }
 
+/// Drops all other rows; `rows` ascend.
+VBP_FUNCTION void keep_rows(const std::vector<Index>& rows, Matrix<float>& matrix) {
+  const auto count = static_cast<Index>(rows.size());
+  if (count == matrix.rows()) return;
+  float* to = matrix.data();
+  for (const Index row : rows) to = std::copy_n(matrix.data() + row * matrix.cols(), matrix.cols(), to);
+  matrix.conservativeResize(count, matrix.cols());
+}
+
 /// Runs work on the model's output. What it throws about values names the model's file, if there is one.
 template <class Work>
 void with_model_file(const AnyModel& model, Work&& work) {
@@ -231,9 +240,7 @@ class CalibrationWork {
       context_.require_not_cancelled();
       const std::vector<Index> rows = new_rows(batch, seen, skipped.duplicates);
       with_model_file(model_, [&] {
-        if (static_cast<Index>(rows.size()) < batch.size()) {
-          batch.pixels = Matrix<float>(batch.pixels(rows, Eigen::all));
-        }
+        keep_rows(rows, batch.pixels);
         if (!rows.empty()) observe(batch, rows);
       });
       update.done = images->position();

@@ -16,20 +16,21 @@ namespace vbp::inline VBP_ABI {
 
 namespace detail {
 
-/// The best classes of one image, by its logits.
-VBP_FUNCTION std::vector<ClassScore> best_classes(const VectorView<float>& logits,
+/// The most likely classes of one image, by its logits.
+VBP_FUNCTION std::vector<ClassScore> best_classes(const float* logits, Index classes,
                                                   const std::vector<std::string>& names, Index top) {
-  const Vector<double> exponentials = (logits.cast<double>().array() - logits.maxCoeff()).exp();
-  const double sum = exponentials.sum();
-  std::vector<Index> order(static_cast<std::size_t>(logits.size()));
+  const double largest = *std::max_element(logits, logits + classes);
+  double sum = 0.0;
+  for (Index c = 0; c < classes; ++c) sum += std::exp(logits[c] - largest);
+  std::vector<Index> order(static_cast<std::size_t>(classes));
   std::iota(order.begin(), order.end(), Index{0});
-  const auto end = order.begin() + std::min(top, logits.size());
+  const auto end = order.begin() + std::min(top, classes);
   std::partial_sort(order.begin(), end, order.end(),
-                    [&](Index a, Index b) { return logits(a) != logits(b) ? logits(a) > logits(b) : a < b; });
+                    [&](Index a, Index b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
   std::vector<ClassScore> best;
   for (auto index = order.begin(); index != end; ++index) {
-    const auto position = static_cast<std::size_t>(*index);
-    best.push_back({*index, names.empty() ? std::string() : names[position], exponentials(*index) / sum});
+    best.push_back({*index, names.empty() ? std::string() : names[static_cast<std::size_t>(*index)],
+                    std::exp(logits[*index] - largest) / sum});
   }
   return best;
 }
@@ -46,11 +47,11 @@ VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model
   const Matrix<float> logits = inference(pixels);
   std::vector<std::vector<ClassScore>> classes;
   for (Index i = 0; i < logits.rows(); ++i) {
-    const Vector<float> row = logits.row(i).transpose();
-    if (!row.allFinite()) {
+    const float* const row = logits.data() + i * logits.cols();
+    if (!std::all_of(row, row + logits.cols(), [](float logit) { return std::isfinite(logit); })) {
       throw ValueError("the model's output for image " + std::to_string(i) + " is not finite");
     }
-    classes.push_back(detail::best_classes(row, model.class_names(), options.top));
+    classes.push_back(detail::best_classes(row, logits.cols(), model.class_names(), options.top));
   }
   return classes;
 }

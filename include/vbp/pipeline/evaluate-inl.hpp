@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,43 +13,35 @@
 #include "vbp/core/error.hpp"
 #include "vbp/pipeline/evaluate.hpp"
 #include "vbp/pipeline/inference.hpp"
+#include "vbp/pipeline/seconds.hpp"
 
 namespace vbp::inline VBP_ABI {
 
 namespace detail {
 
-VBP_FUNCTION double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-}
-
-VBP_FUNCTION std::string fixed_text(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
-VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures) {
-  if (failures.empty()) throw ValueError("there are no images");
-  const auto& [path, reason] = failures.front();
-  throw FileError(path.string(),
-                  reason + "; none of the " + std::to_string(failures.size()) + " images could be decoded");
+/// The place of a class among the logits, 0 for the largest; of equal logits the lower class comes first.
+VBP_FUNCTION Index place_of_class(const float* logits, Index classes, Index label) {
+  Index place = 0;
+  for (Index other = 0; other < classes; ++other) {
+    if (logits[other] > logits[label] || (logits[other] == logits[label] && other < label)) ++place;
+  }
+  return place;
 }
 
 /// Adds one batch to the evaluation.
 VBP_FUNCTION void count_hits(const Matrix<float>& logits, const io::ImageBatch& batch,
                              const std::string& model_path, Evaluation& evaluation) {
+  const Index classes = logits.cols();
   for (Index i = 0; i < batch.size(); ++i) {
     const auto position = static_cast<std::size_t>(i);
-    if (!logits.row(i).allFinite()) {
+    const float* const row = logits.data() + i * classes;
+    if (!std::all_of(row, row + classes, [](float logit) { return std::isfinite(logit); })) {
       throw FileError(model_path, "its output for " + batch.paths[position].string() + " is not finite");
     }
-    const Index label = batch.labels[position];
-    const float own = logits(i, label);
-    Index before = (logits.row(i).array() > own).count();
-    before += (logits.row(i).head(label).array() == own).count();
-    evaluation.correct += before < 1 ? 1 : 0;
-    evaluation.hits += before < 1 ? '1' : '0';
-    evaluation.correct5 += before < 5 ? 1 : 0;
+    const Index place = place_of_class(row, classes, batch.labels[position]);
+    evaluation.correct += place < 1 ? 1 : 0;
+    evaluation.hits += place < 1 ? '1' : '0';
+    evaluation.correct5 += place < 5 ? 1 : 0;
   }
   evaluation.images += batch.size();
 }

@@ -4,7 +4,6 @@
 ///     const auto images = vbp::labelled_image_folder("val/", model);
 ///     std::cout << 100 * vbp::evaluate(model, images).top1() << " %\n";
 
-#include <chrono>
 #include <string>
 #include <vector>
 
@@ -42,18 +41,6 @@ struct Evaluation {
 VBP_FUNCTION Evaluation evaluate(const AnyModel& model, const ImageSource& images,
                                  const EvaluateOptions& options = {}, Context context = {});
 
-namespace detail {
-
-/// Seconds since `begin`, never 0: rates divide by them.
-VBP_FUNCTION double seconds_since(std::chrono::steady_clock::time_point begin);
-
-/// A number with so many digits behind the point.
-VBP_FUNCTION std::string fixed_text(double value, int digits);
-
-/// Throws the error of a pass in which no image could be decoded.
-VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures);
-
-}  // namespace detail
 }  // namespace vbp::inline VBP_ABI
 
 #if !defined(VBP_COMPILED)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -14,11 +15,19 @@
 #include "vbp/core/random.hpp"
 #include "vbp/pipeline/evaluate.hpp"
 #include "vbp/pipeline/finetune.hpp"
+#include "vbp/pipeline/seconds.hpp"
 #include "vbp/pipeline/training.hpp"
 
 namespace vbp::inline VBP_ABI {
 
 namespace detail {
+
+/// A number with so many digits behind the point.
+VBP_FUNCTION std::string fixed_text(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
 
 /// The places of an epoch's images in the epoch's own order.
 VBP_FUNCTION std::vector<Index> shuffled_images(Index images, std::uint64_t seed, std::int64_t epoch) {

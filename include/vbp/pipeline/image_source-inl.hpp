@@ -81,6 +81,13 @@ class MemoryPass final : public ImagePass {
   std::vector<io::ImageFailure> failures_;  ///< stays empty
 };
 
+VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures) {
+  if (failures.empty()) throw ValueError("there are no images");
+  const auto& [path, reason] = failures.front();
+  throw FileError(path.string(),
+                  reason + "; none of the " + std::to_string(failures.size()) + " images could be decoded");
+}
+
 VBP_FUNCTION std::vector<Index> pass_order(const ImagePassOptions& options, Index size) {
   if (options.batch < 1) {
     throw ValueError("a batch of " + std::to_string(options.batch) + " images is empty");

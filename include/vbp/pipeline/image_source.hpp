@@ -120,6 +120,15 @@ VBP_FUNCTION void require_labels(const ImageSource& images, Index classes);
 VBP_FUNCTION void require_disjoint(const ImageSource& evaluation, const std::vector<io::Hash128>& calibration,
                                    const Context& context = {});
 
+namespace detail {
+
+/// The order of a pass through `size` images. Throws ValueError for options out of range.
+VBP_FUNCTION std::vector<Index> pass_order(const ImagePassOptions& options, Index size);
+
+/// Throws the error of a run that could decode none of its images.
+VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFailure>& failures);
+
+}  // namespace detail
 }  // namespace vbp::inline VBP_ABI
 
 #if !defined(VBP_COMPILED)

@@ -41,7 +41,7 @@ VBP_FUNCTION Latency latency_of(std::vector<double>& milliseconds) {
 VBP_FUNCTION Matrix<float> random_images(Index count, Index elements) {
   Random random(1);
   Matrix<float> images(count, elements);
-  for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
+  std::generate_n(images.data(), images.size(), [&] { return static_cast<float>(random.normal()); });
   return images;
 }
 

@@ -20,7 +20,7 @@ void check_same(const vbp::CalibrationResult& a, const vbp::CalibrationResult& b
   for (std::size_t i = 0; i < a.calibration.statistics.size(); ++i) {
     CHECK(a.calibration.statistics[i].count() == b.calibration.statistics[i].count());
     CHECK(a.calibration.statistics[i].m2() == b.calibration.statistics[i].m2());
-    if (a.has_covariances()) CHECK(a.covariance(i).products() == b.covariance(i).products());
+    if (a.has_covariances()) CHECK(a.covariance(i).covariance() == b.covariance(i).covariance());
   }
 }
 

@@ -1,5 +1,6 @@
 #include "vbp/pipeline/image_folder.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace {
 using namespace vbp_test;
 using vbp::Index;
 
-/// The golden pictures, dealt out to a sub-folder of each of seven classes.
+/// The golden pictures, divided among one sub-folder a class.
 struct Pictures {
   TemporaryFolder folder;
 
@@ -40,14 +41,29 @@ vbp::io::ImageBatch all_of(const vbp::ImageSource& images, const vbp::AnyModel& 
   return batch;
 }
 
+/// The labelled images of which no two have the same pixels: files may differ and pixels be the same.
+std::vector<vbp::io::ImageEntry> distinct_pictures(const fs::path& folder, const vbp::AnyModel& model) {
+  const auto entries = vbp::labelled_entries(folder, model);
+  const vbp::Matrix<float> pixels = all_of(vbp::image_files(entries), model).pixels;
+  std::vector<vbp::io::ImageEntry> distinct;
+  for (Index i = 0; i < pixels.rows(); ++i) {
+    const auto before = pixels.topRows(i).rowwise();
+    const bool seen =
+        std::any_of(before.begin(), before.end(), [&](const auto& row) { return row == pixels.row(i); });
+    if (!seen) distinct.push_back(entries[static_cast<std::size_t>(i)]);
+  }
+  return distinct;
+}
+
 }  // namespace
 
 TEST_CASE("images of a folder are those in memory", "[image_folder]") {
   const Pictures at;
   const vbp::AnyModel dense = small_vit();
-  const auto files = vbp::labelled_image_folder(at.folder.path(), dense);
+  CHECK(vbp::labelled_image_folder(at.folder.path(), dense).size() == 26);
+  const auto files = vbp::image_files(distinct_pictures(at.folder.path(), dense));
   const vbp::io::ImageBatch batch = all_of(files, dense);
-  CHECK(batch.size() == 26);
+  CHECK(batch.size() > 10);
   const auto memory = vbp::images_in_memory(batch.pixels, batch.labels);
   CHECK(vbp::evaluate(dense, files).hits == vbp::evaluate(dense, memory).hits);
   vbp::AnyModel by_files = dense, by_memory = dense;

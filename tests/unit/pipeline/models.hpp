@@ -1,6 +1,7 @@
 #pragma once
 /// What the tests of the pipeline share: small models of every family, and images for them.
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -30,12 +31,12 @@ inline vbp::AnyModel small_vit() {
   return vbp::load_model(kGolden / "vit" / "plain.safetensors");
 }
 
-/// Pixels as normalised images have them, other ones for each seed.
+/// Pixels as normalised images have them: other ones for each seed, and the same first rows for any count.
 inline vbp::Matrix<float> random_pixels(const vbp::AnyModel& model, vbp::Index count,
                                         std::uint64_t seed = 7) {
   vbp::Random random(seed);
   vbp::Matrix<float> pixels(count, model.description().image_elements);
-  for (float& value : pixels.reshaped()) value = static_cast<float>(random.normal());
+  std::generate_n(pixels.data(), pixels.size(), [&] { return static_cast<float>(random.normal()); });
   return pixels;
 }
 
