@@ -2,9 +2,9 @@
 /// Image files as an ImageSource, which the other functions of pipeline/ take. Needs the component
 /// vbp::images (libjpeg, libpng).
 ///
-///     auto images = vbp::image_folder("train/");                       // calibration: no labels needed
-///     auto labelled = vbp::labelled_image_folder("val/", model);       // evaluation: one sub-folder per
-///     class auto classes = vbp::classify(model, std::filesystem::path("cat.jpg"));
+///     auto images = vbp::image_folder("train/");                  // calibration: no labels needed
+///     auto labelled = vbp::labelled_image_folder("val/", model);  // evaluation: one sub-folder per class
+///     auto classes = vbp::classify(model, std::filesystem::path("cat.jpg"));
 
 #include <filesystem>
 #include <optional>

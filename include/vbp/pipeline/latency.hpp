@@ -35,9 +35,8 @@ VBP_FUNCTION Matrix<float> random_images(Index count, Index elements);
 struct LatencyComparison {
   Latency dense;
   Latency pruned;
-  /// For each pair of runs, the pruned model's time divided by the dense model's time; the median over all
-  /// pairs. A disturbance that lasts longer than a pair of runs is in both times and does not change the
-  /// ratio.
+  /// The median, over all pairs of runs, of the pruned model's time divided by the dense model's time. A
+  /// disturbance that lasts longer than a pair of runs is in both times and does not change the ratio.
   double ratio = 1.0;
 };
 
@@ -73,8 +72,8 @@ struct LatencyTableOptions {
 /// The measured latencies of one model, as shares of the dense model's latency.
 struct LatencyTable {
   double dense_ms = 0.0;
-  std::vector<Index> widths = {};                   ///< all blocks have the same width
-  std::vector<double> shares = {};                  ///< latency at each of these widths
+  std::vector<Index> widths = {};                   ///< measured widths, each the same in all blocks
+  std::vector<double> shares = {};                  ///< latency at these widths
   std::map<std::vector<Index>, double> plans = {};  ///< latency by the widths of all blocks
 };
 

@@ -143,7 +143,7 @@ class ModelPruner {
               Context context = {})
       : dense_(dense), calibration_(calibration), batch_(batch), context_(std::move(context)) {}
 
-  /// The plan by one criterion. Throws ValueError if the calibration lacks what the criterion needs or the
+  /// The plan for one criterion. Throws ValueError if the calibration lacks what the criterion needs or the
   /// budget cannot be met.
   VBP_FUNCTION BudgetedPlan plan(Criterion criterion, ModelBudget& budget);
   /// A copy of the dense model, pruned by the plan and compensated. Throws ValueError if the calibration
