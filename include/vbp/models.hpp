@@ -1,5 +1,5 @@
 #pragma once
-/// Vision Transformers, Swin Transformers and ConvNeXts: read, run, observe, write.
+/// Reads, runs, observes, prunes and writes Vision Transformers, Swin Transformers and ConvNeXts.
 ///
 ///     #include <vbp/models.hpp>
 ///
@@ -11,8 +11,6 @@
 ///     vbp::observe_hidden<float>(inference, images, statistics);
 ///     vbp::prune(checkpoint.model.blocks, statistics, {.rate = 0.5});
 ///     vbp::save_checkpoint("pruned.safetensors", checkpoint);
-
-#include "vbp/prune.hpp"
 
 #include "vbp/models/checkpoint.hpp"
 #include "vbp/models/config_checks.hpp"
@@ -50,3 +48,4 @@
 #include "vbp/models/vit/model.hpp"
 #include "vbp/models/vit/positions.hpp"
 #include "vbp/models/vit/steps.hpp"
+#include "vbp/prune.hpp"

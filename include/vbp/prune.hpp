@@ -1,18 +1,18 @@
 #pragma once
-/// Pruning of your own network, without a model of vbp around it: statistics, criteria, budgets, plans and
-/// compensations.
+/// Prunes your own network, which need not be one of vbp's models. Has statistics, criteria, budgets, plans
+/// and compensations.
 ///
-///     std::vector<vbp::Mlp<float>> blocks = {{w1, b1, w2, b2}, ...};     // or any LinearGeluLinear of yours
+///     std::vector<vbp::Mlp<float>> blocks = {{w1, b1, w2, b2}, ...};  // or your own LinearGeluLinear type
 ///     std::vector<vbp::Statistics<>> statistics;
 ///     for (const auto& block : blocks) statistics.emplace_back(block.hidden());
-///     for (const vbp::Matrix<float>& batch : batches) {                  // what enters the blocks, a row a sample
+///     for (const vbp::Matrix<float>& batch : batches) {  // the blocks' input, one sample per row
 ///       for (std::size_t b = 0; b < blocks.size(); ++b) {
 ///         statistics[b].observe(blocks[b].hidden_activation(batch));
 ///       }
 ///     }
 ///     const vbp::VariancePruner pruner({.rate = 0.5});
-///     const vbp::PruningPlan plan = pruner.plan(statistics);             // which neurons stay
-///     pruner.apply(plan, statistics, blocks);                            // blocks are half as wide
+///     const vbp::PruningPlan plan = pruner.plan(statistics);  // which neurons stay
+///     pruner.apply(plan, statistics, blocks);                 // blocks are half as wide
 
 #include "vbp/core/concepts.hpp"
 #include "vbp/core/context.hpp"

@@ -1,9 +1,10 @@
 #pragma once
-/// Training of the networks of vbp/models.hpp, from first weights or by distillation from a teacher.
+/// Trains the networks of vbp/models.hpp, from random weights or by distillation from a teacher.
 ///
 ///     #include <vbp/train.hpp>
 ///
-///     vbp::Trainer<vbp::VisionTransformer<float>> trainer(student, &teacher, {.epochs = 3}, images_per_epoch);
+///     using Model = vbp::VisionTransformer<float>;
+///     vbp::Trainer<Model> trainer(student, &teacher, {.epochs = 3}, images_per_epoch);
 ///     vbp::TrainingStep done;
 ///     for (int epoch = 0; epoch < 3; ++epoch) {
 ///       while (trainer.step(next_batch, done)) std::cout << done.loss << '\n';
@@ -12,7 +13,6 @@
 ///     student = trainer.model();
 
 #include "vbp/models.hpp"
-
 #include "vbp/models/backpropagation.hpp"
 #include "vbp/models/convnext/backward.hpp"
 #include "vbp/models/initialise.hpp"

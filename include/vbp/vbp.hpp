@@ -1,5 +1,6 @@
 #pragma once
-/// Everything of vbp that needs no optional component. A model file becomes a smaller model file:
+/// Includes everything in vbp that needs no optional component. This example turns a model file into a
+/// smaller one:
 ///
 ///     #include <vbp/vbp.hpp>
 ///     #include <vbp/pipeline/image_folder.hpp>  // optional component: libjpeg and libpng
@@ -9,9 +10,9 @@
 ///     auto result = vbp::prune(model, images, {.rate = 0.5});
 ///     vbp::save_model("pruned.safetensors", model);
 ///
-/// vbp/prune.hpp, vbp/models.hpp and vbp/train.hpp include less. vbp/io/decode.hpp, vbp/io/image_stream.hpp and
-/// vbp/pipeline/image_folder.hpp need libjpeg and libpng; vbp/models/<family>/onnx.hpp and
-/// vbp/pipeline/export_onnx.hpp need libonnx.
+/// vbp/prune.hpp, vbp/models.hpp and vbp/train.hpp include less. vbp/io/decode.hpp, vbp/io/image_stream.hpp
+/// and vbp/pipeline/image_folder.hpp need libjpeg and libpng; vbp/io/onnx_graph.hpp,
+/// vbp/models/onnx_export.hpp, vbp/models/<family>/onnx.hpp and vbp/pipeline/export_onnx.hpp need libonnx.
 
 #include "vbp/core/aligned.hpp"
 #include "vbp/core/concepts.hpp"
@@ -22,7 +23,6 @@
 #include "vbp/core/error.hpp"
 #include "vbp/core/linear.hpp"
 #include "vbp/core/message.hpp"
-#include "vbp/core/progress.hpp"
 #include "vbp/core/random.hpp"
 #include "vbp/core/stored_matrix.hpp"
 #include "vbp/core/text.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 /// The two ways to compile vbp: header-only, or linked against the library vbp::compiled.
 ///
-/// The CMake target vbp::compiled defines VBP_COMPILED; users should not define it themselves. vbp has only
-/// three macros: VBP_COMPILED, VBP_FUNCTION and VBP_ABI.
+/// The CMake target vbp::compiled defines VBP_COMPILED; users should not define it themselves. vbp has two
+/// more macros: VBP_FUNCTION and VBP_ABI. VBP_PASTE and VBP_EXPAND only build the value of VBP_ABI.
 
 #include <Eigen/Core>
 
@@ -16,10 +16,10 @@
 #endif
 
 /// The inline namespace of everything in vbp except the errors. Translation units that exchange objects must
-/// agree on three things, and its name states them: the mode; in header-only mode the instruction set, which
-/// kernels and packed weights depend on; and Eigen's allocation alignment. Units that differ can be linked
-/// into one program. Passing an object between such units fails to link, and the name of the missing symbol
-/// shows the difference.
+/// agree on the mode and on Eigen's allocation alignment. In header-only mode they must also agree on the
+/// instruction set, because kernels and packed weights depend on it. The name of the namespace contains all
+/// of this. Units that differ can be linked into one program. Passing an object between such units fails to
+/// link, and the name of the missing symbol shows the difference.
 #define VBP_PASTE(mode, alignment) mode##alignment
 #define VBP_EXPAND(mode, alignment) VBP_PASTE(mode, alignment)
 #if defined(VBP_COMPILED)

@@ -1,5 +1,5 @@
 #pragma once
-/// A way to keep headers cheap to compile.
+/// A type that keeps headers cheap to compile.
 
 #include "vbp/core/config.hpp"
 
@@ -10,8 +10,9 @@ struct AlwaysDouble {
   using type = double;
 };
 
-/// double, spelled so that it depends on T. Inside a template, expressions of matrices of doubles are
-/// compiled as soon as the header is read; those of matrices of DoubleFor<T> only where the template is used.
+/// Is double for every T, but depends on T. In the body of a template, the compiler compiles an expression of
+/// Matrix<double> as soon as it reads the header. It compiles an expression of Matrix<DoubleFor<T>> only when
+/// the template is used.
 template <class T>
 using DoubleFor = typename AlwaysDouble<T>::type;
 

@@ -37,7 +37,7 @@ class FileError : public Error {
 };
 
 /// The work stopped because its Context was cancelled. Objects that it was modifying must not be used
-/// afterwards.
+/// afterwards, unless the function says otherwise.
 class Cancelled : public Error {
  public:
   Cancelled() : Error("cancelled") {}

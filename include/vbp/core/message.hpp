@@ -1,6 +1,6 @@
 #pragma once
-/// Error messages from texts and numbers. Each costs its place of use one function call, which keeps the
-/// headers cheap to compile.
+/// Builds error messages from texts and numbers. Code that throws an error calls only one function, which
+/// keeps the headers cheap to compile.
 
 #include <concepts>
 #include <cstddef>
@@ -13,7 +13,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// A text or a whole number of a message. It refers to its text, which has to live until the message is made.
+/// A part of a message: a text or a whole number. It keeps a pointer to the text, which must live until the
+/// message has been built.
 class MessagePart {
  public:
   MessagePart(const char* text) : MessagePart(std::string_view(text)) {}
@@ -27,16 +28,16 @@ class MessagePart {
   std::string_view text() const noexcept { return {text_, static_cast<std::size_t>(value_)}; }
 
  private:
-  const char* text_ = nullptr;  ///< none for a number
+  const char* text_ = nullptr;  ///< null for a number
   std::int64_t value_;          ///< the number, or the length of the text
 };
 
 using Message = std::initializer_list<MessagePart>;
 
-/// The parts one after the other.
+/// Joins the parts into one text.
 VBP_FUNCTION [[gnu::cold]] std::string text_of(Message message);
 
-// Cold, so that the code that leads to them is made small rather than fast.
+// The attribute `cold` tells the compiler to make the calling code small rather than fast.
 VBP_FUNCTION [[noreturn, gnu::cold]] void throw_shape_error(Message message);
 VBP_FUNCTION [[noreturn, gnu::cold]] void throw_value_error(Message message);
 VBP_FUNCTION [[noreturn, gnu::cold]] void throw_file_error(const std::string& path, Message message);

@@ -60,8 +60,8 @@ class Random {
   std::uint64_t state_;
 };
 
-/// The seed of the random stream of the pair (a, b) under `seed`, for example of an image in an epoch. The
-/// streams can be drawn in any order, so threads can share the work.
+/// Derives a seed from `seed` and the pair (a, b), for example an epoch and an image. Each pair has its own
+/// random stream. The streams can be drawn in any order, so threads can share the work.
 inline std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t a, std::uint64_t b = 0) noexcept {
   const std::uint64_t first = Random(seed)() ^ a;
   return Random(Random(first)() ^ b)();

@@ -28,16 +28,6 @@ VBP_FUNCTION double uniform_between(double low, double high, Random& random) noe
   return low + (high - low) * random.uniform();
 }
 
-/// A rectangle of pixels.
-struct Box {
-  Index left = 0;
-  Index top = 0;
-  Index width = 0;
-  Index height = 0;
-};
-
-/// A box of random area (share of the image, uniform), aspect ratio (its logarithm uniform) and place, as
-/// torchvision draws them for crops and erasure: up to ten attempts, an empty box if none fits.
 VBP_FUNCTION Box random_box(Index width, Index height, std::pair<double, double> area,
                             std::pair<double, double> ratio, Random& random) noexcept {
   for (int attempt = 0; attempt < 10; ++attempt) {
@@ -65,7 +55,6 @@ VBP_FUNCTION Image crop(const Image& image, const Box& box) {
   return out;
 }
 
-/// pixel <- other + factor (pixel - other), rounded and clamped to a byte.
 VBP_FUNCTION std::uint8_t blend(double pixel, double other, double factor) noexcept {
   return static_cast<std::uint8_t>(std::clamp(std::lround(other + factor * (pixel - other)), 0L, 255L));
 }

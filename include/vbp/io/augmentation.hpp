@@ -1,7 +1,9 @@
 #pragma once
 /// Images as training sees them: random crop, mirror image, colours, erased rectangle.
 
+#include <cstdint>
 #include <span>
+#include <utility>
 
 #include "vbp/core/random.hpp"
 #include "vbp/core/types.hpp"
@@ -41,6 +43,25 @@ VBP_FUNCTION void erase_rectangle(std::span<float> input, Index size, Random& ra
 VBP_FUNCTION void training_transform(const Image& image, const Preprocessing& preprocessing,
                                      const Augmentation& augmentation, Random& random, std::span<float> out);
 
+namespace detail {
+
+/// A rectangle of pixels.
+struct Box {
+  Index left = 0;
+  Index top = 0;
+  Index width = 0;
+  Index height = 0;
+};
+
+/// A box of random area (share of the image, uniform), aspect ratio (its logarithm uniform) and place, as
+/// torchvision draws them for crops and erasure: up to ten attempts, an empty box if none fits.
+VBP_FUNCTION Box random_box(Index width, Index height, std::pair<double, double> area,
+                            std::pair<double, double> ratio, Random& random) noexcept;
+
+/// pixel <- other + factor (pixel - other), rounded and clamped to a byte.
+VBP_FUNCTION std::uint8_t blend(double pixel, double other, double factor) noexcept;
+
+}  // namespace detail
 }  // namespace vbp::inline VBP_ABI::io
 
 #if !defined(VBP_COMPILED)

@@ -1,5 +1,5 @@
 #pragma once
-/// Statistics of a model's hidden activations, from images or from a file:
+/// Gathers statistics of a model's hidden activations from images, or reads them from a file:
 ///
 ///     vbp::CalibrationResult seen = vbp::calibrate(model, images, {.covariances = true});
 ///     vbp::save_statistics("statistics.safetensors", seen);
@@ -29,66 +29,68 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// How much memory may hold what grows with the blocks and the images: covariances and residual streams. The
-/// rest spills to unlinked temporary files.
+/// A limit on the memory for covariances and residual streams, which grow with the blocks and the images.
+/// What does not fit spills to unlinked temporary files.
 struct MemoryLimit {
-  std::optional<std::uint64_t> bytes = std::nullopt;  ///< none: no limit
-  std::filesystem::path folder = ".";                 ///< of the temporary files
+  std::optional<std::uint64_t> bytes = std::nullopt;  ///< no value: no limit
+  std::filesystem::path folder = ".";                 ///< folder of the temporary files
 };
 
-/// A memory limit that not even one block fits.
+/// The memory limit is too small for a single block.
 class MemoryLimitError : public ValueError {
  public:
   using ValueError::ValueError;
 };
 
-/// What a calibration gathers beyond means and variances, and how it goes through the images.
+/// What a calibration gathers beside means and variances, and how it reads the images.
 struct CalibrateOptions {
-  bool covariances = false;      ///< 8 bytes a pair of neurons of a block
-  bool residual_stream = false;  ///< what enters the first block: for sequential refits and sensitivities
+  bool covariances = false;      ///< of each block; 8 bytes per pair of neurons
+  bool residual_stream = false;  ///< input of the first block, for sequential refits and sensitivities
   bool gradient = false;         ///< of the mean cross-entropy, for Criterion::snip; images need labels
   MemoryLimit memory = {};
   Index batch = 32;
   bool strict = false;  ///< stop at the first image that cannot be decoded
 };
 
-/// Images that a run left out.
+/// Images that a run has skipped.
 struct SkippedImages {
-  std::vector<io::ImageFailure> failures = {};  ///< they cannot be decoded
-  std::vector<std::string> duplicates = {};     ///< they have the content of an image that came before
+  std::vector<io::ImageFailure> failures = {};  ///< images that cannot be decoded
+  std::vector<std::string> duplicates = {};     ///< images with the content of an earlier image
 };
 
-/// What a memory limit came to.
+/// How a run used memory under a memory limit.
 struct MemoryUse {
   std::uint64_t limit = 0;
-  int passes = 0;  ///< over the images
+  int passes = 0;  ///< passes over the images
   std::int64_t bytes_in_files = 0;
 };
 
-/// What a calibration has gathered. A calibration file holds `calibration` and the covariances.
+/// The result of a calibration. A calibration file contains `calibration` and the covariances.
 struct CalibrationResult {
   io::Calibration calibration = {};
-  /// The covariances, one a block, where they were spilled to files; those of `calibration` are missing then.
+  /// The covariances, one per block, if they have been spilled to files. `calibration` has no covariances
+  /// then.
   std::vector<StoredCovariance> spilled = {};
   MemoryLimit memory = {};
-  int passes = 1;        ///< how often the images were gone through; 0 for a file's statistics
-  Index images = 0;      ///< seen by the last call, without those of a calibration that was continued
-  double seconds = 0.0;  ///< that the last call took
+  int passes = 1;        ///< passes over the images; 0 if the statistics come from a file
+  Index images = 0;      ///< images that the last call observed, without those of earlier calls
+  double seconds = 0.0;  ///< time that the last call took
   SkippedImages skipped = {};
-  /// The residual stream of the images that enters the first block, where it was asked for.
+  /// The residual stream of all images before the first block, if CalibrateOptions asks for it.
   StoredMatrix<float> residual_stream = {};
-  /// The gradient by each block's MLP, where it was asked for.
+  /// The gradient with respect to each block's MLP, if CalibrateOptions asks for it.
   std::vector<Mlp<double>> gradient = {};
 
   bool has_covariances() const { return !spilled.empty() || !calibration.covariances.empty(); }
-  /// Of a block; read from its temporary file where it was spilled.
+  /// The covariance of a block. If it has been spilled, it is read from its temporary file.
   VBP_FUNCTION Covariance<float> covariance(std::size_t block) const;
-  /// What is kept of each block, as in the calibration file: "variance" or "variance,covariance".
+  /// What the result has for each block, in the words of the calibration file: "variance" or
+  /// "variance,covariance".
   VBP_FUNCTION std::string moments() const;
-  /// None without a memory limit.
+  /// No value if there was no memory limit.
   VBP_FUNCTION std::optional<MemoryUse> memory_use() const;
 
-  /// A range of all covariances, each read when it is looked at.
+  /// A range of all covariances. Each is read when its iterator is dereferenced.
   class Covariances {
    public:
     class Iterator {
@@ -122,33 +124,33 @@ struct CalibrationResult {
   Covariances covariances() const { return Covariances(*this); }
 };
 
-/// Runs the images through the model and observes its hidden activations; an image whose content was seen
-/// before is left out. With a memory limit it goes through the images again for each group of blocks whose
-/// covariances fit; the bits are the same. Throws FileError if no image can be decoded or an activation is
-/// not finite, MemoryLimitError, ValueError for missing labels, and Cancelled.
+/// Runs the images through the model and observes its hidden activations. Skips an image with the content of
+/// an earlier one. With a memory limit, it makes one pass over the images for each group of blocks whose
+/// covariances fit into memory; the bits of the result are the same. Throws FileError if no image can be
+/// decoded or an activation is not finite, MemoryLimitError, ValueError for missing labels, and Cancelled.
 VBP_FUNCTION CalibrationResult calibrate(const AnyModel& model, const ImageSource& images,
                                          const CalibrateOptions& options = {}, Context context = {});
 
-/// A calibration of this model that has seen no image yet, for continue_calibration.
+/// A calibration of this model that has not observed any image yet. Pass it to continue_calibration().
 VBP_FUNCTION CalibrationResult begin_calibration(const AnyModel& model);
 
-/// Continues `result`, which begin_calibration, calibrate or load_statistics made with the same covariances
-/// option, with the images that it has not seen. Ends with the same bits as an unbroken calibration. If it
-/// throws Cancelled while `result.passes` is 1, `result` holds all whole batches and can be saved and
-/// continued; after any other error it is not to be used.
+/// Adds to `result` the images that it has not observed yet. `result` must come from begin_calibration(),
+/// calibrate() or load_statistics(), with the same option `covariances`. The bits are those of an
+/// uninterrupted calibration. If this function throws Cancelled while `result.passes` is 1, `result` contains
+/// all complete batches; it can be saved and continued. After any other error `result` must not be used.
 VBP_FUNCTION void continue_calibration(CalibrationResult& result, const AnyModel& model,
                                        const ImageSource& images, const CalibrateOptions& options = {},
                                        Context context = {});
 
-/// Reads a calibration file. Of `options` residual_stream and memory count: covariances spill one by one, and
-/// the limit must hold a block and, with residual_stream, the work on it. Throws FileError for a file of
-/// another model or preprocessing, and MemoryLimitError.
+/// Reads a calibration file. Only residual_stream and memory of `options` are used. With a memory limit,
+/// covariances spill one by one. The limit must be large enough for one block and, with residual_stream, for
+/// the work on it. Throws FileError for a file of another model or preprocessing, and MemoryLimitError.
 VBP_FUNCTION CalibrationResult load_statistics(const AnyModel& model, const std::filesystem::path& file,
                                                const CalibrateOptions& options = {});
 
-/// Writes a calibration file, atomically. Throws FileError.
+/// Writes a calibration file atomically. Throws FileError.
 VBP_FUNCTION void save_statistics(const std::filesystem::path& file, const CalibrationResult& result);
-/// The same into an open file, which is the caller's to commit.
+/// The same into an open file. The caller must commit the file.
 VBP_FUNCTION void save_statistics(io::AtomicFile& file, const CalibrationResult& result);
 
 }  // namespace vbp::inline VBP_ABI

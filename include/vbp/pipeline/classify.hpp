@@ -1,5 +1,5 @@
 #pragma once
-/// What a model sees in images:
+/// Classifies images:
 ///
 ///     for (const vbp::ClassScore& seen : vbp::classify(model, pixels).front())
 ///       std::cout << seen.name << ' ' << seen.score << '\n';
@@ -15,26 +15,27 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// A class that an image may be of.
+/// A class with its probability for one image.
 struct ClassScore {
   Index index = 0;
-  std::string name;    ///< empty where the model names no classes
-  double score = 0.0;  ///< softmax over all classes
+  std::string name;    ///< empty if the model names no classes
+  double score = 0.0;  ///< probability: softmax over all classes
 };
 
 struct ClassifyOptions {
-  Index top = 5;  ///< how many classes an image gets, at most
+  Index top = 5;  ///< at most this many classes per image
 };
 
-/// The most likely classes of each image of `pixels` [n, channels * size * size], normalised; most likely
-/// first, of equal scores the lower class. Throws ValueError for a model without a classification head,
-/// options out of range and outputs that are not finite, and ShapeError for pixels of another size.
+/// The most likely classes of each image, the most likely first. Classes with equal scores are in the order
+/// of their indices. `pixels` [n, channels * size * size] are normalised. Throws ValueError for a model
+/// without a classification head, options out of range and outputs that are not finite, and ShapeError for
+/// pixels of another size.
 VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model,
                                                            const MatrixView<float>& pixels,
                                                            const ClassifyOptions& options = {},
                                                            Context context = {});
 
-/// The same with an inference of the model that is used again and again.
+/// The same with an inference of the model, so that many calls can share one.
 VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model, AnyInference& inference,
                                                            const MatrixView<float>& pixels,
                                                            const ClassifyOptions& options = {});

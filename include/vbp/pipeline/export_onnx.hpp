@@ -1,5 +1,5 @@
 #pragma once
-/// A model of any family as an ONNX file, for other runtimes. Needs the component vbp::onnx.
+/// Writes a model of any family as an ONNX file, for other runtimes. Needs the component vbp::onnx.
 ///
 ///     vbp::export_onnx("model.onnx", vbp::load_model("vit.safetensors"));
 
@@ -11,9 +11,9 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Writes an ONNX file, atomically. Throws FileError.
+/// Writes an ONNX file atomically. Throws FileError.
 VBP_FUNCTION void export_onnx(const std::filesystem::path& file, const AnyModel& model);
-/// The same into an open file, which is the caller's to commit.
+/// The same into an open file. The caller must commit the file.
 VBP_FUNCTION void export_onnx(io::AtomicFile& file, const AnyModel& model);
 
 }  // namespace vbp::inline VBP_ABI

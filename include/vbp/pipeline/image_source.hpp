@@ -1,6 +1,6 @@
 #pragma once
-/// Where calibration, evaluation and training take their images from: files (pipeline/image_folder.hpp) or
-/// memory:
+/// The images for calibration, evaluation and training. They come from files (pipeline/image_folder.hpp) or
+/// from memory:
 ///
 ///     vbp::ImageSource images = vbp::images_in_memory(pixels, labels);  // [n, channels * size * size]
 ///     vbp::prune(model, images, {.rate = 0.5});
@@ -22,28 +22,29 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// The random changes that training makes to images. What becomes of the image at place i of a pass depends
-/// on seed, epoch and first + i alone.
+/// The random changes that training makes to images. The change of the image at position i of a pass depends
+/// only on seed, epoch and first + i.
 struct ImageAugmentation {
   io::Augmentation options = {};
   std::uint64_t seed = 1;
   std::uint64_t epoch = 0;
-  std::uint64_t first = 0;  ///< place of the pass's first image in its epoch
+  std::uint64_t first = 0;  ///< position of the first image of the pass in its epoch
 };
 
-/// How a source is gone through once.
+/// Options of one pass over the images of a source.
 struct ImagePassOptions {
   io::Preprocessing preprocessing = {};
   Index batch = 32;
-  /// Whether the first image that cannot be decoded ends the pass with its FileError instead of being left
-  /// out.
+  /// If true, the first image that cannot be decoded ends the pass with a FileError. Otherwise such images
+  /// are skipped.
   bool strict = false;
-  /// The images of the pass, in this order; all of them in their own order where there is none.
+  /// Indices of the images of the pass, in order. Without a value, the pass has all images in the order of
+  /// the source.
   std::optional<std::vector<Index>> order = std::nullopt;
   std::optional<ImageAugmentation> augmentation = std::nullopt;
 };
 
-/// One way through the images of a source, batch by batch. To be used by one thread.
+/// One pass over the images of a source, batch by batch. Only one thread may use it.
 class ImagePass {
  public:
   ImagePass() = default;
@@ -51,20 +52,20 @@ class ImagePass {
   ImagePass& operator=(const ImagePass&) = delete;
   virtual ~ImagePass() = default;
 
-  /// Fills `batch` with the next images, fewer than asked for only at the end, and returns false where none
-  /// are left.
+  /// Fills `batch` with the next images. Only the last batch may have fewer images than
+  /// ImagePassOptions::batch. Returns false if no images are left.
   virtual bool next(io::ImageBatch& batch) = 0;
-  /// How many images of the pass's order are used up, those that were left out included.
+  /// Number of images that the pass has taken so far, including skipped ones.
   virtual Index position() const = 0;
-  /// The images left out so far.
+  /// The images skipped so far.
   virtual const std::vector<io::ImageFailure>& failures() const = 0;
 };
 
-/// A list of images: a cheap handle whose copies share what is behind it. Several threads may use it at the
-/// same time.
+/// A list of images. It is a cheap handle: copies share the images. Several threads may use it at the same
+/// time.
 class ImageSource {
  public:
-  /// What a kind of source implements; derive from it to bring images of your own.
+  /// The interface of a kind of source. Derive from it to use your own images.
   class Images {
    public:
     Images() = default;
@@ -73,13 +74,14 @@ class ImageSource {
     virtual ~Images() = default;
 
     virtual Index size() const = 0;
-    /// The class of an image; -1 for an image without one.
+    /// The class of an image, or -1 if it has none.
     virtual Index label(Index image) const = 0;
-    /// A name for messages: the path of a file.
+    /// A name for messages, for example the path of a file.
     virtual std::string name(Index image) const = 0;
-    /// The hash of each image's content, none where it cannot be read. Throws Cancelled.
+    /// The hash of each image's content. No value if the image cannot be read. Throws Cancelled.
     virtual std::vector<std::optional<io::Hash128>> hashes(const Context& context) const = 0;
-    /// Throws ValueError for options out of range or that this kind of source does not know.
+    /// Starts a pass. Throws ValueError for options that are out of range or that this kind of source does
+    /// not support.
     virtual std::unique_ptr<ImagePass> pass(const ImagePassOptions& options,
                                             const Context& context) const = 0;
   };
@@ -107,16 +109,16 @@ VBP_FUNCTION std::vector<Index> pass_order(const ImagePassOptions& options, Inde
 
 }  // namespace detail
 
-/// Images in memory: `pixels` [n, channels * size * size], normalised as the model wants them, and one label
-/// an image or none at all. They take no part in preprocessing and augmentation. Throws ShapeError for
-/// another number of labels and ValueError if there are no images.
+/// Images in memory. `pixels` [n, channels * size * size] are normalised as the model needs them. `labels`
+/// has one label per image or is empty. The images are neither preprocessed nor augmented. Throws ShapeError
+/// for any other number of labels, and ValueError if there are no images.
 VBP_FUNCTION ImageSource images_in_memory(Matrix<float> pixels, std::vector<Index> labels = {});
 
-/// Throws ValueError, naming the first such image, if an image has no class or one of `classes` or above.
+/// Throws ValueError if the class of an image is not in [0, classes). The message names the first such image.
 VBP_FUNCTION void require_labels(const ImageSource& images, Index classes);
 
-/// Throws FileError, naming the image, if an image of `evaluation` has the content of a calibration image:
-/// evaluating on what was calibrated on flatters the result.
+/// Throws FileError if an image of `evaluation` has the content of a calibration image. The message names the
+/// image. Evaluating on calibration images would give too good a result.
 VBP_FUNCTION void require_disjoint(const ImageSource& evaluation, const std::vector<io::Hash128>& calibration,
                                    const Context& context = {});
 

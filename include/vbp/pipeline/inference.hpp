@@ -1,5 +1,5 @@
 #pragma once
-/// A model of any family made ready to run:
+/// Runs a model of any family:
 ///
 ///     const auto inference = vbp::make_inference(model);
 ///     vbp::Matrix<float> logits = (*inference)(pixels);  // pixels [n, channels * size * size], normalised
@@ -18,8 +18,8 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// The forward pass of a model whose family is known at run time only. It keeps no reference to the model.
-/// One thread at a time may use an object.
+/// The forward pass of a model whose family is known only at run time. It keeps no reference to the model.
+/// Only one thread at a time may use an object.
 class AnyInference {
  public:
   AnyInference() = default;
@@ -27,22 +27,24 @@ class AnyInference {
   AnyInference& operator=(const AnyInference&) = delete;
   virtual ~AnyInference() = default;
 
-  /// Logits of images [n, image_elements], or pooled features of a model without a head.
+  /// Returns the logits of images [n, image_elements], or the pooled features if the model has no head.
   virtual Matrix<float> operator()(const MatrixView<float>& images) = 0;
-  /// The same into the caller's memory, [n, outputs]: allocates nothing once a batch of this size was seen.
+  /// The same into the caller's memory, [n, outputs]. After the first batch of a size, it allocates nothing
+  /// for further batches of that size.
   virtual void run(const MatrixView<float>& images, MutableMatrixView<float> outputs) = 0;
-  /// Adds the hidden activations of the images to the statistics of each block, and to `covariances`, which
-  /// are those of the blocks from `first` on; see observe_hidden.
+  /// Adds the hidden activations of the images to the statistics of each block. Also adds them to
+  /// `covariances`, whose first element belongs to the block `first`. See observe_hidden.
   virtual void observe(const MatrixView<float>& images, std::vector<Statistics<double>>& statistics,
                        std::span<Covariance<float>> covariances, Index first) = 0;
-  /// The residual stream that enters the first block, [n * stream_rows, stream_dim].
+  /// The input of the first block: the residual stream, [n * stream_rows, stream_dim].
   virtual Matrix<float> embedded(const MatrixView<float>& images) = 0;
-  /// From now on adds the time that each kind of layer takes in run() to `seconds`; null ends it.
+  /// From now on, run() adds the time of each kind of layer to `seconds`. A null pointer ends this.
   virtual void record(LayerSeconds* seconds) = 0;
   virtual const Context& context() const = 0;
 };
 
-/// Throws ShapeError or ValueError if the model's configuration and weights contradict each other.
+/// Packs the model's weights for running. Throws ShapeError or ValueError if the model's configuration and
+/// weights contradict each other.
 VBP_FUNCTION std::unique_ptr<AnyInference> make_inference(const AnyModel& model, Context context = {});
 
 }  // namespace vbp::inline VBP_ABI

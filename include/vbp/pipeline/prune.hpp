@@ -1,5 +1,5 @@
 #pragma once
-/// Pruning a model of any family, as `vbp prune` does it:
+/// Prunes a model of any family, as `vbp prune` does:
 ///
 ///     vbp::AnyModel model = vbp::load_model("vit.safetensors");
 ///     vbp::ImageSource images = vbp::image_folder("train/");  // vbp/pipeline/image_folder.hpp
@@ -30,42 +30,42 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// How much is pruned, where, and how. Exactly one of the first five says how much.
+/// How much is pruned, where, and how. Exactly one of the first five options must be set. It says how much.
 struct PruneOptions {
-  std::optional<double> rate = std::nullopt;           ///< share of all hidden neurons to remove, in [0, 1)
-  std::optional<Index> kept = std::nullopt;            ///< hidden neurons that stay in all
-  std::optional<double> macs = std::nullopt;           ///< share of the MACs to keep at most, in (0, 1]
-  std::optional<double> parameters = std::nullopt;     ///< share of the parameters to keep at most, in (0, 1]
-  std::optional<LatencyLimit> latency = std::nullopt;  ///< measured on this machine; Vision Transformers only
+  std::optional<double> rate = std::nullopt;        ///< share of all hidden neurons to remove, in [0, 1)
+  std::optional<Index> kept = std::nullopt;         ///< number of hidden neurons that stay, over all blocks
+  std::optional<double> macs = std::nullopt;        ///< share of the MACs that may stay, in (0, 1]
+  std::optional<double> parameters = std::nullopt;  ///< share of the parameters that may stay, in (0, 1]
+  std::optional<LatencyLimit> latency = std::nullopt;  ///< on this machine; for Vision Transformers only
 
   Scope scope = Scope::global;                    ///< where neurons compete
-  Index min_width = 16;                           ///< no block is cut below this width
-  std::optional<Index> max_width = std::nullopt;  ///< no block stays wider
-  Index multiple = 1;                             ///< a block that is cut is cut to a multiple of this
-  std::vector<std::string> exclude = {};          ///< names of blocks that keep everything
+  Index min_width = 16;                           ///< no block becomes narrower than this
+  std::optional<Index> max_width = std::nullopt;  ///< no block stays wider than this
+  Index multiple = 1;                             ///< the width of every pruned block is a multiple of this
+  std::vector<std::string> exclude = {};          ///< names of blocks that are not pruned
 
-  /// The best that the inputs allow where there is none: with images greedy and sequential_all, with
-  /// covariances alone greedy and refit, else variance and mean_shift.
+  /// Without a value, criterion and compensation are the best that the inputs allow: with images greedy and
+  /// sequential_all, with covariances but no images greedy and refit, otherwise variance and mean_shift.
   std::optional<Criterion> criterion = std::nullopt;
   std::optional<Compensation> compensation = std::nullopt;
 
-  LatencyTableOptions latency_table = {};  ///< of `latency`
+  LatencyTableOptions latency_table = {};  ///< table for the option `latency`
   MemoryLimit memory = {};                 ///< for covariances and residual streams
   Index batch = 32;                        ///< images that go through the model together
   bool strict = false;                     ///< stop at the first image that cannot be decoded
 };
 
-/// Throws ValueError for options that make no sense for any network.
+/// Throws ValueError for options that are invalid for every network.
 VBP_FUNCTION void require_options(const PruneOptions& options);
 
-/// What a pruning can draw on beside means and variances.
+/// The inputs of a pruning beside means and variances.
 struct PruneInputs {
   bool images = false;
   bool labels = false;
   bool covariances = false;
 };
 
-/// A criterion or compensation needs an input that is not there.
+/// A criterion or compensation needs an input that is missing.
 class MissingInputError : public ValueError {
  public:
   enum class Input { images, labels, covariances };
@@ -78,14 +78,15 @@ class MissingInputError : public ValueError {
   Input input_;
 };
 
-/// What the options ask for, and for the rest the best that the inputs allow. Throws MissingInputError.
+/// The criterion and compensation of the options. What they do not set becomes the best that the inputs
+/// allow. Throws MissingInputError.
 VBP_FUNCTION Method resolve_method(const PruneOptions& options, const PruneInputs& inputs);
 
-/// How a budget was met that is no count of neurons.
+/// How well a plan meets a budget in MACs, parameters or latency.
 struct ReachedBudget {
   std::string of;        ///< "MACs", "parameters" or "latency"
-  double share = 0.0;    ///< of the dense model's, asked for at most
-  double reached = 0.0;  ///< and what the plan comes to
+  double share = 0.0;    ///< the budget, as a share of the dense model's amount
+  double reached = 0.0;  ///< share of the dense model's amount that the plan leaves
 };
 
 struct BudgetedPlan {
@@ -93,17 +94,17 @@ struct BudgetedPlan {
   std::optional<ReachedBudget> budget = std::nullopt;
 };
 
-/// The budget of PruneOptions for one model, which must live as long.
+/// The budget of PruneOptions for one model, which must outlive the object.
 class ModelBudget {
  public:
-  /// With a latency budget it measures the model, or reads what an earlier run has measured. Throws
-  /// ValueError for options out of range, and as the constructor of LatencyModel does.
+  /// With a latency budget, it measures the model or reads what an earlier run has measured. Throws
+  /// ValueError for options out of range, and whatever the constructor of LatencyModel throws.
   VBP_FUNCTION ModelBudget(const PruneOptions& options, const AnyModel& model, Context context = {});
 
-  /// The plan for neurons that are all worth the same, without measuring any plan: it tells, without
-  /// statistics, that a budget cannot be met. Throws ValueError then.
+  /// The plan for neurons that all have the same cost. It needs no statistics and measures no plan, so it
+  /// shows early whether the budget can be met. Throws ValueError if it cannot.
   VBP_FUNCTION PruningPlan even_plan() const;
-  /// The plan within the budget. Throws ValueError if it cannot be met.
+  /// The plan within the budget. Throws ValueError if the budget cannot be met.
   VBP_FUNCTION BudgetedPlan plan(const std::vector<Ranking>& rankings);
 
  private:
@@ -113,12 +114,13 @@ class ModelBudget {
   std::optional<Resource> resource_;
   std::optional<LatencyModel> latency_;
   double share_ = 1.0;
-  double unit_ = 1.0;      ///< the dense model's latency in the unit that was asked for
-  std::string unit_name_;  ///< stands behind numbers in messages
+  double unit_ = 1.0;      ///< the dense model's latency in the unit of the budget
+  std::string unit_name_;  ///< written after numbers in messages
 };
 
-/// What a compensation did to one layer: mean squared errors as a share of the target's variance. Of a refit
-/// `before` is with the mean shift alone; of a sequential one see SequentialStep.
+/// The effect of a compensation on one layer. Errors are mean squared errors divided by the target's
+/// variance. For a refit, `before` is the error with mean shift only. For a sequential refit see
+/// SequentialStep.
 struct CompensatedLayer {
   std::string name;
   double before = 0.0;
@@ -132,19 +134,20 @@ struct CompensatedModel {
   std::vector<CompensatedLayer> layers = {};
 };
 
-/// Plans and compensated models from one calibration; rankings are computed once for each criterion. Model
-/// and calibration must live as long.
+/// Makes plans and compensated models from one calibration. Computes the rankings of a criterion only once.
+/// The model and the calibration must outlive the object.
 class ModelPruner {
  public:
-  /// `batch` is the number of images that a sequential refit takes together.
+  /// `batch` is the number of images that a sequential refit puts through the model together.
   ModelPruner(const AnyModel& dense, const CalibrationResult& calibration, Index batch = 32,
               Context context = {})
       : dense_(dense), calibration_(calibration), batch_(batch), context_(std::move(context)) {}
 
-  /// Throws ValueError if the calibration lacks what the criterion needs or the budget cannot be met.
+  /// The plan for one criterion. Throws ValueError if the calibration lacks what the criterion needs or the
+  /// budget cannot be met.
   VBP_FUNCTION BudgetedPlan plan(Criterion criterion, ModelBudget& budget);
-  /// The dense model cut to the plan. Throws ValueError if the calibration lacks what the compensation needs,
-  /// and Cancelled.
+  /// A copy of the dense model, pruned by the plan and compensated. Throws ValueError if the calibration
+  /// lacks what the compensation needs, and Cancelled.
   VBP_FUNCTION CompensatedModel apply(const PruningPlan& plan, Compensation compensation);
 
  private:
@@ -157,14 +160,14 @@ class ModelPruner {
   std::map<std::string, std::vector<Ranking>> rankings_;
 };
 
-/// What was done.
+/// What prune() has done.
 struct PruneReport {
   Method method = {};
   Index calibration_images = 0;
-  std::optional<ReachedBudget> budget = std::nullopt;  ///< none where the budget is a count of neurons
+  std::optional<ReachedBudget> budget = std::nullopt;  ///< no value for a budget in neurons
   std::vector<CompensatedLayer> compensated = {};
   SkippedImages skipped = {};
-  std::optional<MemoryUse> memory = std::nullopt;  ///< none without a memory limit
+  std::optional<MemoryUse> memory = std::nullopt;  ///< no value without a memory limit
 };
 
 struct PruneResult {
@@ -172,17 +175,17 @@ struct PruneResult {
   PruneReport report;
 };
 
-/// Calibrates the model on the images, prunes it and compensates: `vbp prune --calibrate`. `images` need
-/// labels for Criterion::snip only. The model changes when everything has succeeded. Throws ValueError for
-/// options out of range or out of reach, MissingInputError, MemoryLimitError, FileError and Cancelled.
+/// Calibrates the model on the images, prunes it and compensates, as `vbp prune --calibrate` does. Only
+/// Criterion::snip needs labels. If an error is thrown, the model is unchanged. Throws ValueError for options
+/// that are out of range or cannot be met, MissingInputError, MemoryLimitError, FileError and Cancelled.
 VBP_FUNCTION PruneResult prune(AnyModel& model, const ImageSource& images, const PruneOptions& options = {},
                                Context context = {});
 
-/// The same by what a calibration has gathered: `vbp prune --statistics`.
+/// The same with the result of a calibration, as `vbp prune --statistics` does.
 VBP_FUNCTION PruneResult prune(AnyModel& model, const CalibrationResult& calibration,
                                const PruneOptions& options = {}, Context context = {});
 
-/// The same by a calibration file.
+/// The same with a calibration file.
 VBP_FUNCTION PruneResult prune(AnyModel& model, const std::filesystem::path& statistics,
                                const PruneOptions& options = {}, Context context = {});
 

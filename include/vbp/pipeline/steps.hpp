@@ -1,5 +1,6 @@
 #pragma once
-/// A model of any family as steps on its residual stream: what lets a refit or a sensitivity walk it.
+/// A model of any family as steps on its residual stream. The sequential refit and the sensitivities use
+/// these steps.
 
 #include <string>
 #include <variant>
@@ -17,8 +18,9 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// Models ResidualNetwork over the steps of a model's own family, so that code that walks networks is
-/// compiled once for all families. It changes the model, which must outlive it.
+/// Models the concept ResidualNetwork for a model of any family, by the steps of its own family. Code that
+/// goes through networks is therefore compiled once for all families. An object changes the model, and the
+/// model must outlive it.
 class AnySteps {
  public:
   using Scalar = float;
@@ -46,7 +48,7 @@ class AnySteps {
   VBP_FUNCTION kernels::Workspace<float>& workspace();
 
  private:
-  /// call(steps) with the steps of the model's own family.
+  /// Returns call(steps), with the steps of the model's own family.
   template <class Self, class Call>
   static decltype(auto) visit(Self& self, Call&& call) {
     if (auto* const vit = std::get_if<VitSteps<float>>(&self.steps_)) return call(*vit);

@@ -1,6 +1,6 @@
 #pragma once
-/// Training of a model of any family, one optimiser step after the other. finetune() of
-/// pipeline/finetune.hpp is the whole run.
+/// Trains a model of any family, one optimiser step at a time. finetune() in pipeline/finetune.hpp does a
+/// whole run.
 
 #include <filesystem>
 #include <functional>
@@ -17,7 +17,7 @@
 
 namespace vbp::inline VBP_ABI {
 
-/// vbp::Trainer of a model whose family is known at run time only.
+/// vbp::Trainer for a model whose family is known only at run time.
 class AnyTrainer {
  public:
   AnyTrainer() = default;
@@ -28,24 +28,25 @@ class AnyTrainer {
   virtual bool step(const std::function<bool(TrainingBatch&)>& next, TrainingStep& done) = 0;
   virtual void end_epoch() = 0;
   virtual TrainingProgress& progress() = 0;
-  /// The weights to be used: the moving average where one is kept.
+  /// The weights for use: their moving average if the options ask for one.
   virtual AnyModel::Variant model() const = 0;
-  /// Bytes of weights, gradients, optimiser state, activations and teacher now.
+  /// Bytes that weights, gradients, optimiser state, activations and teacher take now.
   virtual Index bytes() const = 0;
   virtual void save(const std::filesystem::path& path, io::Metadata metadata) = 0;
   virtual io::Metadata restore(const std::filesystem::path& path) = 0;
 };
 
-/// `images` are those of an epoch; a null teacher is none. Throws ValueError for a teacher of another family,
-/// and as the constructor of Trainer does.
+/// `images` is the number of images in an epoch. `teacher` may be null: then there is no teacher. Throws
+/// ValueError for a teacher of another family, and whatever the constructor of Trainer throws.
 VBP_FUNCTION std::unique_ptr<AnyTrainer> make_trainer(const AnyModel& student, const AnyModel* teacher,
                                                       const TrainingOptions& options, Index images,
                                                       Context context = {});
 
-/// Bytes of activations of a batch of `images` in training, kept or recomputed.
+/// Bytes that the activations of a batch of `images` take in training. `recompute` is
+/// TrainingOptions::recompute.
 VBP_FUNCTION Index activation_bytes(const AnyModel& model, Index images, bool recompute);
 
-/// vbp::MeanGradient of a model whose family is known at run time only.
+/// vbp::MeanGradient for a model whose family is known only at run time.
 class AnyMeanGradient {
  public:
   AnyMeanGradient() = default;
@@ -54,11 +55,11 @@ class AnyMeanGradient {
   virtual ~AnyMeanGradient() = default;
 
   virtual void observe(const MatrixView<float>& images, const std::vector<Index>& labels) = 0;
-  /// The gradient by the MLP of each block, in order.
+  /// The gradient with respect to the MLP of each block, in order.
   virtual std::vector<Mlp<double>> mlps() const = 0;
 };
 
-/// The model must outlive the result. Throws ValueError for a model without a classification head.
+/// `model` must outlive the result. Throws ValueError for a model without a classification head.
 VBP_FUNCTION std::unique_ptr<AnyMeanGradient> make_mean_gradient(const AnyModel& model, Context context = {});
 
 }  // namespace vbp::inline VBP_ABI

@@ -1,1 +1,0 @@
-#include <vbp/vbp.hpp>
