@@ -45,6 +45,10 @@ VBP_FUNCTION PrunerOptions pruner_options(const PruneOptions& options) {
           .exclude = options.exclude};
 }
 
+VBP_FUNCTION LatencyModel latency_model(const AnyModel& dense, LatencyTableOptions options, Context context) {
+  return LatencyModel(dense, std::move(options), std::move(context));
+}
+
 VBP_FUNCTION void require_share(const char* name, double share) {
   if (share > 0.0 && share <= 1.0) return;
   throw ValueError("a share " + shortest_text(share) + " of the " + name + " is outside (0, 1]");
@@ -110,7 +114,8 @@ VBP_FUNCTION ModelBudget::ModelBudget(const PruneOptions& options, const AnyMode
   if (options.parameters) resource_ = model.resource("parameters", &Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
   if (options.latency) {
-    latency_.emplace(model, options.latency_table, std::move(context));
+    // From a finished model: compilers look into emplace(), and from there into the constructor it calls.
+    latency_.emplace(detail::latency_model(model, options.latency_table, std::move(context)));
     // Messages use the unit that was asked for.
     unit_ = options.latency->milliseconds ? latency_->dense_ms() : 1.0;
     unit_name_ = options.latency->milliseconds ? " ms" : " of the dense latency";
