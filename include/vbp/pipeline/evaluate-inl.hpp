@@ -36,15 +36,16 @@ VBP_FUNCTION [[noreturn]] void fail_without_images(const std::vector<io::ImageFa
 }
 
 /// Adds one batch to the evaluation.
-VBP_FUNCTION void count_hits(const Matrix<float>& logits, const io::ImageBatch& batch,
-                             const std::string& model_path, Evaluation& evaluation) {
+template <class T>
+void count_hits(const Matrix<T>& logits, const io::ImageBatch& batch, const std::string& model_path,
+                Evaluation& evaluation) {
   for (Index i = 0; i < batch.size(); ++i) {
     const auto position = static_cast<std::size_t>(i);
     if (!logits.row(i).allFinite()) {
       throw FileError(model_path, "its output for " + batch.paths[position].string() + " is not finite");
     }
     const Index label = batch.labels[position];
-    const float own = logits(i, label);
+    const T own = logits(i, label);
     Index before = (logits.row(i).array() > own).count();
     before += (logits.row(i).head(label).array() == own).count();
     evaluation.correct += before < 1 ? 1 : 0;

@@ -42,7 +42,9 @@ VBP_FUNCTION Latency latency_of(std::vector<double>& milliseconds) {
 VBP_FUNCTION Matrix<float> random_images(Index count, Index elements) {
   Random random(1);
   Matrix<float> images(count, elements);
-  for (float& value : images.reshaped()) value = static_cast<float>(random.normal());
+  for (Index column = 0; column < elements; ++column) {
+    for (Index row = 0; row < count; ++row) images(row, column) = static_cast<float>(random.normal());
+  }
   return images;
 }
 
@@ -113,8 +115,9 @@ VBP_FUNCTION std::vector<Index> widths_to_measure(const std::vector<Index>& hidd
 }
 
 /// The matrix cut, or filled up with zeros: the values of weights change no time.
-VBP_FUNCTION Matrix<float> resized(const Matrix<float>& from, Index rows, Index columns) {
-  Matrix<float> to = Matrix<float>::Zero(rows, columns);
+template <class T>
+Matrix<T> resized(const Matrix<T>& from, Index rows, Index columns) {
+  Matrix<T> to = Matrix<T>::Zero(rows, columns);
   const Index r = std::min(rows, from.rows()), c = std::min(columns, from.cols());
   to.topLeftCorner(r, c) = from.topLeftCorner(r, c);
   return to;
@@ -126,7 +129,7 @@ VBP_FUNCTION AnyModel with_hidden_widths(AnyModel model, const std::vector<Index
   for (std::size_t b = 0; b < mlps.size(); ++b) {
     Mlp<float>& mlp = *mlps[b];
     mlp.fc1.weight = resized(mlp.fc1.weight, widths[b], mlp.fc1.weight.cols());
-    mlp.fc1.bias = Vector<float>::Zero(widths[b]);
+    mlp.fc1.bias.setZero(widths[b]);
     mlp.fc2.weight = resized(mlp.fc2.weight, mlp.fc2.weight.rows(), widths[b]);
   }
   return model;
@@ -161,16 +164,17 @@ VBP_FUNCTION LatencyTable measure_latency_table(const AnyModel& dense, const std
 /// The line of least squares at the same widths. The kernels' work is linear in the width. Of two widths
 /// whose times are off by a percent either way, the cheapest plan would choose the one and avoid the other in
 /// every block.
-VBP_FUNCTION std::vector<double> fitted_line(const std::vector<Index>& widths,
-                                             const std::vector<double>& times) {
+template <class T>
+std::vector<T> fitted_line(const std::vector<Index>& widths, const std::vector<T>& times) {
   const auto count = static_cast<Index>(widths.size());
-  const Eigen::VectorXd x = Eigen::Map<const Vector<Index>>(widths.data(), count).cast<double>();
-  const Eigen::Map<const Eigen::VectorXd> y(times.data(), count);
-  const Eigen::VectorXd deviation = x.array() - x.mean();
-  const double spread = deviation.squaredNorm();
+  Vector<T> x(count);
+  for (Index i = 0; i < count; ++i) x(i) = static_cast<T>(widths[static_cast<std::size_t>(i)]);
+  const Eigen::Map<const Vector<T>> y(times.data(), count);
+  const Vector<T> deviation = x.array() - x.mean();
+  const T spread = deviation.squaredNorm();
   // Wider is never faster.
-  const double slope = spread > 0.0 ? std::max(0.0, deviation.dot(y) / spread) : 0.0;
-  const Eigen::VectorXd line = y.mean() + slope * deviation.array();
+  const T slope = spread > T(0) ? std::max(T(0), deviation.dot(y) / spread) : T(0);
+  const Vector<T> line = y.mean() + slope * deviation.array();
   return {line.begin(), line.end()};
 }
 

@@ -192,15 +192,22 @@ void for_each_block(const AnyModel& dense, const CalibrationResult& calibration,
 }
 
 /// Evenly spread samples of the residual stream that enters the first block.
-VBP_FUNCTION Matrix<float> some_samples(const StoredMatrix<float>& stream, Index rows_per_sample) {
+template <class T>
+Matrix<T> some_samples(const StoredMatrix<T>& stream, Index rows_per_sample) {
   const Index images = stream.rows() / rows_per_sample;
   const Index used = std::min(images, kSensitivityImages);
-  Matrix<float> some(used * rows_per_sample, stream.cols());
+  Matrix<T> some(used * rows_per_sample, stream.cols());
   for (Index i = 0; i < used; ++i) {
     some.middleRows(i * rows_per_sample, rows_per_sample) =
         stream.middleRows(i * images / used * rows_per_sample, rows_per_sample);
   }
   return some;
+}
+
+/// The variance of the outputs W x of all features together.
+template <class T>
+T total_variance(const Matrix<T>& weight, const Matrix<T>& covariance) {
+  return (weight * covariance).cwiseProduct(weight).sum();
 }
 
 /// What an error of each block's output weighs in the error of the network's.
@@ -219,8 +226,7 @@ VBP_FUNCTION std::vector<double> block_sensitivities(const AnyModel& dense,
   std::vector<double> weights;
   double variance = 0.0;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
-    const Matrix<double> weight = dense.output_weight(b);
-    variance += (weight * calibration.covariance(b).covariance()).cwiseProduct(weight).sum();
+    variance += total_variance(dense.output_weight(b), calibration.covariance(b).covariance());
     weights.push_back(variance > 0.0 ? 1.0 / variance : 0.0);
   }
   return weights;
