@@ -1,4 +1,5 @@
-// A user's program that links vbp::compiled: objects of vbp and of Eigen go into the library and come out of it.
+// A user's program that links vbp::compiled: objects of vbp and of Eigen go into the library and come out of
+// it.
 
 #include <array>
 #include <string>

@@ -1,5 +1,5 @@
-// A unit with VBP_COMPILED, in one program with the header-only unit mixed_header_only.cpp. Each uses its own vbp. With
-// PASS_OBJECT this one passes an object of vbp to the other, which must not link.
+// A unit with VBP_COMPILED, in one program with the header-only unit mixed_header_only.cpp. Each uses its own
+// vbp. With PASS_OBJECT this one passes an object of vbp to the other, which must not link.
 
 #include <vbp/prune/mlp.hpp>
 #include <vbp/stats/statistics.hpp>

@@ -43,20 +43,22 @@ VBP_FUNCTION const std::string& calibration_entry(const SafetensorsFile& file, s
   return found->second;
 }
 
-VBP_FUNCTION std::vector<std::string> calibration_names(const SafetensorsFile& file) {
+/// Json is nlohmann::json, here and in json_list; a template, so that it is compiled only where it is used.
+template <class Json>
+std::vector<std::string> calibration_names(const SafetensorsFile& file) {
   const FileError error(file.path(), "the metadata \"blocks\" is not a JSON list of names");
   std::vector<std::string> names;
   try {
     // Nested values are refused while the text is parsed, before a deep tree is built.
-    const auto flat = [&error](int depth, nlohmann::json::parse_event_t event, nlohmann::json&) {
-      using Event = nlohmann::json::parse_event_t;
+    const auto flat = [&error](int depth, typename Json::parse_event_t event, Json&) {
+      using Event = typename Json::parse_event_t;
       if (event == Event::object_start || (event == Event::array_start && depth > 0)) throw error;
       return true;
     };
-    const nlohmann::json list = nlohmann::json::parse(calibration_entry(file, "blocks"), flat);
+    const Json list = Json::parse(calibration_entry(file, "blocks"), flat);
     if (!list.is_array()) throw error;
-    for (const auto& name : list) names.push_back(name.get<std::string>());
-  } catch (const nlohmann::json::exception&) {
+    for (const auto& name : list) names.push_back(name.template get<std::string>());
+  } catch (const typename Json::exception&) {
     throw error;
   }
   return names;
@@ -169,10 +171,11 @@ VBP_FUNCTION std::vector<std::byte> hash_list(const std::vector<Hash128>& images
   return hashes;
 }
 
-VBP_FUNCTION std::string json_list(const std::vector<std::string>& names) {
+template <class Json>
+std::string json_list(const std::vector<std::string>& names) {
   try {
-    return nlohmann::json(names).dump();
-  } catch (const nlohmann::json::exception&) {
+    return Json(names).dump();
+  } catch (const typename Json::exception&) {
     throw_value_error({"a block's name is not valid UTF-8"});
   }
 }
@@ -201,7 +204,7 @@ void write_calibration(AtomicFile& file, const Calibration& calibration, const a
                       {"model", calibration.model.to_string()},
                       {"model_name", calibration.model_name},
                       {"preprocessing", calibration.preprocessing},
-                      {"blocks", json_list(names)},
+                      {"blocks", json_list<nlohmann::json>(names)},
                       {"moments", moments_name(!covariances.empty())}});
 }
 
@@ -392,7 +395,7 @@ VBP_FUNCTION Calibration Calibration::from_safetensors(const SafetensorsFile& fi
     });
     result.model_name = detail::calibration_entry(file, "model_name");
     result.preprocessing = detail::calibration_entry(file, "preprocessing");
-    result.names = detail::calibration_names(file);
+    result.names = detail::calibration_names<nlohmann::json>(file);
     result.images = detail::calibration_images(file);
     // Before any tensor is read: a name that is repeated a million times must not load its tensors each time.
     detail::require_distinct(result.names);

@@ -248,6 +248,22 @@ class HeaderParser final : public nlohmann::json_sax<Json> {
   HeaderEntry* entry_ = nullptr;
 };
 
+template <class Json>
+void parse_header(std::string_view header, const std::string& path, HeaderEntries& entries) {
+  HeaderParser<Json> parser(path, entries);
+  Json::sax_parse(header.begin(), header.end(), &parser);
+}
+
+/// The text as a JSON string.
+template <class Json>
+std::string json_text(const std::string& text) {
+  try {
+    return Json(text).dump();
+  } catch (const typename Json::exception&) {
+    throw_value_error({"the text ", name_text(text), " is not valid UTF-8"});
+  }
+}
+
 /// The limit of the format's own reader.
 inline constexpr std::uint64_t kMostHeaderBytes = 100'000'000;
 
@@ -384,8 +400,7 @@ VBP_FUNCTION void SafetensorsFile::parse(std::span<const std::byte> bytes) {
     fail("the header is not valid JSON at its byte " + std::to_string(zero + 1));
   }
   detail::HeaderEntries entries;
-  detail::HeaderParser<nlohmann::json> parser(path_, entries);
-  nlohmann::json::sax_parse(header.begin(), header.end(), &parser);
+  detail::parse_header<nlohmann::json>(header, path_, entries);
   metadata_ = std::move(entries.metadata);
   place(entries, bytes.subspan(static_cast<std::size_t>(header_bytes)));
 }
@@ -433,13 +448,7 @@ VBP_FUNCTION void SafetensorsFile::require_covered(std::vector<DataPiece> pieces
 }
 
 VBP_FUNCTION std::string safetensors_header(std::span<const NamedTensor> tensors, const Metadata& metadata) {
-  const auto json_text = [](const std::string& text) {
-    try {
-      return nlohmann::json(text).dump();
-    } catch (const nlohmann::json::exception&) {
-      throw_value_error({"the text ", detail::name_text(text), " is not valid UTF-8"});
-    }
-  };
+  const auto json_text = [](const std::string& text) { return detail::json_text<nlohmann::json>(text); };
   std::string header;
   const auto begin_entry = [&](const std::string& name) {
     header += (header.empty() ? '{' : ',') + json_text(name) + ":{";

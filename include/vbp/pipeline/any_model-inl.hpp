@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "vbp/core/dependent.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/io/safetensors.hpp"
 #include "vbp/models/checkpoint.hpp"
@@ -61,35 +62,47 @@ std::optional<AnyModel> load_as(std::variant<Families...>*, const std::vector<st
   return model;
 }
 
+template <class M>
+ModelDescription description_of(const M& model) {
+  const auto config = config_with_widths(model);
+  return {.family = M::Config::kFamily,
+          .architecture = config.architecture,
+          .classes = config.classes,
+          .outputs = config.outputs(),
+          .channels = config.channels,
+          .image_elements = config.image_elements(),
+          .stream_rows = config.stream_rows(),
+          .stream_dim = config.stream_width(),
+          .blocks = block_names(config),
+          .hidden_widths = config.hidden_widths,
+          .stages = stages_of(config)};
+}
+
+template <class M>
+Matrix<double> output_weight_of(const M& model, std::size_t block) {
+  const auto& found = model.blocks[block];
+  Matrix<double> weight = found.fc2.weight.template cast<double>();
+  const Vector<float>& scale = found.output_scale();
+  if (scale.size() > 0) weight = scale.template cast<DoubleFor<M>>().asDiagonal() * weight;
+  return weight;
+}
+
 }  // namespace detail
 
 VBP_FUNCTION ModelDescription AnyModel::description() const {
-  return std::visit(
-      []<class M>(const M& model) {
-        const auto config = detail::config_with_widths(model);
-        return ModelDescription{.family = M::Config::kFamily,
-                                .architecture = config.architecture,
-                                .classes = config.classes,
-                                .outputs = config.outputs(),
-                                .channels = config.channels,
-                                .image_elements = config.image_elements(),
-                                .stream_rows = config.stream_rows(),
-                                .stream_dim = config.stream_width(),
-                                .blocks = block_names(config),
-                                .hidden_widths = config.hidden_widths,
-                                .stages = stages_of(config)};
-      },
-      variant());
+  return std::visit([](const auto& model) -> ModelDescription { return detail::description_of(model); },
+                    variant());
 }
 
 VBP_FUNCTION Cost AnyModel::cost() const {
-  return std::visit([](const auto& model) { return cost_of(detail::config_with_widths(model)); }, variant());
+  return std::visit([](const auto& model) -> Cost { return cost_of(detail::config_with_widths(model)); },
+                    variant());
 }
 
 VBP_FUNCTION Resource AnyModel::resource(std::string name,
                                          std::int64_t (Cost::*part)() const noexcept) const {
   return std::visit(
-      [&]<class M>(const M& model) {
+      [&]<class M>(const M& model) -> Resource {
         const auto cost = [](const typename M::Config& config) { return cost_of(config); };
         return resource_of(detail::config_with_widths(model), cost, std::move(name), part);
       },
@@ -97,7 +110,7 @@ VBP_FUNCTION Resource AnyModel::resource(std::string name,
 }
 
 VBP_FUNCTION io::Hash128 AnyModel::fingerprint() const {
-  return std::visit([](const auto& model) { return vbp::fingerprint(model); }, variant());
+  return std::visit([](const auto& model) -> io::Hash128 { return vbp::fingerprint(model); }, variant());
 }
 
 VBP_FUNCTION std::vector<Mlp<float>*> AnyModel::mlps() {
@@ -110,18 +123,12 @@ VBP_FUNCTION std::vector<const Mlp<float>*> AnyModel::mlps() const {
 
 VBP_FUNCTION Matrix<double> AnyModel::output_weight(std::size_t block) const {
   return std::visit(
-      [&](const auto& model) {
-        const auto& found = model.blocks[block];
-        Matrix<double> weight = found.fc2.weight.template cast<double>();
-        const Vector<float>& scale = found.output_scale();
-        if (scale.size() > 0) weight = scale.template cast<double>().asDiagonal() * weight;
-        return weight;
-      },
-      variant());
+      [&](const auto& model) -> Matrix<double> { return detail::output_weight_of(model, block); }, variant());
 }
 
 VBP_FUNCTION void AnyModel::set_class_names(std::vector<std::string> names) {
-  std::visit([&](auto& model) { model.config.classes = static_cast<Index>(names.size()); }, variant());
+  std::visit([&](auto& model) -> void { model.config.classes = static_cast<Index>(names.size()); },
+             variant());
   checkpoint_.class_names = std::move(names);
 }
 
@@ -152,7 +159,8 @@ VBP_FUNCTION std::vector<std::filesystem::path> files_of_model(const std::filesy
 }
 
 VBP_FUNCTION void save_model(io::AtomicFile& file, const AnyModel& model) {
-  std::visit([&](const auto& of) { save_checkpoint(file, model.checkpoint_of(of)); }, model.variant());
+  std::visit([&](const auto& of) -> void { save_checkpoint(file, model.checkpoint_of(of)); },
+             model.variant());
 }
 
 VBP_FUNCTION void save_model(const std::filesystem::path& file, const AnyModel& model) {
@@ -170,7 +178,7 @@ VBP_FUNCTION AnyModel untrained_model(const std::filesystem::path& file,
 }
 
 VBP_FUNCTION void initialise(AnyModel& model, std::uint64_t seed, std::optional<double> layer_scale) {
-  std::visit([&]<class M>(M& of) { of = initialise_model<M>(of.config, seed, layer_scale); },
+  std::visit([&]<class M>(M& of) -> void { of = initialise_model<M>(of.config, seed, layer_scale); },
              model.variant());
 }
 

@@ -380,7 +380,7 @@ VBP_FUNCTION CalibrationResult load_statistics(const AnyModel& model, const std:
   io::Calibration::CovarianceReceiver spill;
   if (options.memory.bytes) {
     spill = [&](Covariance<float>&& covariance) {
-      result.spilled.emplace_back(covariance, options.memory.folder);
+      result.spilled.push_back(StoredCovariance(covariance, options.memory.folder));
     };
   }
   result.calibration = io::Calibration::load(file, spill);

@@ -14,7 +14,9 @@ namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION void export_onnx(io::AtomicFile& file, const AnyModel& model) {
   std::visit(
-      [&](const auto& of) { export_onnx(file, model.checkpoint_of(of), {.producer_version = kVersion}); },
+      [&](const auto& of) -> void {
+        export_onnx(file, model.checkpoint_of(of), {.producer_version = kVersion});
+      },
       model.variant());
 }
 

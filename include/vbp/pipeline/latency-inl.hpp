@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -41,7 +42,9 @@ VBP_FUNCTION Latency latency_of(std::vector<double>& milliseconds) {
 VBP_FUNCTION Matrix<float> random_images(Index count, Index elements) {
   Random random(1);
   Matrix<float> images(count, elements);
-  std::generate_n(images.data(), images.size(), [&] { return static_cast<float>(random.normal()); });
+  for (Index column = 0; column < elements; ++column) {
+    for (Index row = 0; row < count; ++row) images(row, column) = static_cast<float>(random.normal());
+  }
   return images;
 }
 
@@ -112,8 +115,9 @@ VBP_FUNCTION std::vector<Index> widths_to_measure(const std::vector<Index>& hidd
 }
 
 /// The matrix cut, or filled up with zeros: the values of weights change no time.
-VBP_FUNCTION Matrix<float> resized(const Matrix<float>& from, Index rows, Index columns) {
-  Matrix<float> to = Matrix<float>::Zero(rows, columns);
+template <class T>
+Matrix<T> resized(const Matrix<T>& from, Index rows, Index columns) {
+  Matrix<T> to = Matrix<T>::Zero(rows, columns);
   const Index r = std::min(rows, from.rows()), c = std::min(columns, from.cols());
   to.topLeftCorner(r, c) = from.topLeftCorner(r, c);
   return to;
@@ -125,7 +129,7 @@ VBP_FUNCTION AnyModel with_hidden_widths(AnyModel model, const std::vector<Index
   for (std::size_t b = 0; b < mlps.size(); ++b) {
     Mlp<float>& mlp = *mlps[b];
     mlp.fc1.weight = resized(mlp.fc1.weight, widths[b], mlp.fc1.weight.cols());
-    mlp.fc1.bias = Vector<float>::Zero(widths[b]);
+    mlp.fc1.bias.setZero(widths[b]);
     mlp.fc2.weight = resized(mlp.fc2.weight, mlp.fc2.weight.rows(), widths[b]);
   }
   return model;
@@ -160,16 +164,17 @@ VBP_FUNCTION LatencyTable measure_latency_table(const AnyModel& dense, const std
 /// The line of least squares at the same widths. The kernels' work is linear in the width. Of two widths
 /// whose times are off by a percent either way, the cheapest plan would choose the one and avoid the other in
 /// every block.
-VBP_FUNCTION std::vector<double> fitted_line(const std::vector<Index>& widths,
-                                             const std::vector<double>& times) {
+template <class T>
+std::vector<T> fitted_line(const std::vector<Index>& widths, const std::vector<T>& times) {
   const auto count = static_cast<Index>(widths.size());
-  const Eigen::VectorXd x = Eigen::Map<const Vector<Index>>(widths.data(), count).cast<double>();
-  const Eigen::Map<const Eigen::VectorXd> y(times.data(), count);
-  const Eigen::VectorXd deviation = x.array() - x.mean();
-  const double spread = deviation.squaredNorm();
+  Vector<T> x(count);
+  for (Index i = 0; i < count; ++i) x(i) = static_cast<T>(widths[static_cast<std::size_t>(i)]);
+  const Eigen::Map<const Vector<T>> y(times.data(), count);
+  const Vector<T> deviation = x.array() - x.mean();
+  const T spread = deviation.squaredNorm();
   // Wider is never faster.
-  const double slope = spread > 0.0 ? std::max(0.0, deviation.dot(y) / spread) : 0.0;
-  const Eigen::VectorXd line = y.mean() + slope * deviation.array();
+  const T slope = spread > T(0) ? std::max(T(0), deviation.dot(y) / spread) : T(0);
+  const Vector<T> line = y.mean() + slope * deviation.array();
   return {line.begin(), line.end()};
 }
 
@@ -189,25 +194,30 @@ VBP_FUNCTION std::string cpu_name() {
   return "";
 }
 
-/// Everything that the times depend on. Another layout of the file is another version.
-VBP_FUNCTION nlohmann::ordered_json latency_key(const VisionTransformer<float>& model,
-                                                const std::vector<Index>& hidden_widths, Index batch,
-                                                const Context& context) {
+// Json is nlohmann::ordered_json where text is written and nlohmann::json where it is read. As a template
+// parameter, it keeps the library's many overloads from being compiled where the header is read but no
+// function called.
+
+/// The JSON text of everything that the times depend on. Another layout of the file is another version.
+template <class Json>
+std::string latency_key(const VisionTransformer<float>& model, const std::vector<Index>& hidden_widths,
+                        Index batch, const Context& context) {
   const VitConfig& config = model.config;
-  return {{"version", 2},
-          {"vbp", kVersion},
-          {"cpu", cpu_name()},
-          {"hardware_threads", std::thread::hardware_concurrency()},
-          {"kernels", kernels::architecture().name},
-          {"threads", context.threads()},
-          {"batch", batch},
-          {"dim", config.dim},
-          {"heads", config.heads},
-          {"tokens", config.tokens()},
-          {"patch_elements", config.patch_elements()},
-          {"outputs", config.outputs()},
-          {"activation", config.activation == Activation::gelu ? "gelu" : "gelu_tanh"},
-          {"hidden_widths", hidden_widths}};
+  return Json{{"version", 2},
+              {"vbp", kVersion},
+              {"cpu", cpu_name()},
+              {"hardware_threads", std::thread::hardware_concurrency()},
+              {"kernels", kernels::architecture().name},
+              {"threads", context.threads()},
+              {"batch", batch},
+              {"dim", config.dim},
+              {"heads", config.heads},
+              {"tokens", config.tokens()},
+              {"patch_elements", config.patch_elements()},
+              {"outputs", config.outputs()},
+              {"activation", config.activation == Activation::gelu ? "gelu" : "gelu_tanh"},
+              {"hidden_widths", hidden_widths}}
+      .dump();
 }
 
 /// $XDG_CACHE_HOME/vbp/latency-<hash of the key>.json, or below ~/.cache; empty where there is neither.
@@ -225,46 +235,67 @@ VBP_FUNCTION std::filesystem::path latency_cache_file(const std::string& key) {
 }
 
 /// Whether a number is a time or a share that a measurement can have given; else the table is broken.
-VBP_FUNCTION bool plausible_latency(const nlohmann::json& number) {
-  return number.is_number() && number.get<double>() > 1e-9 && number.get<double>() < 1e9;
+template <class Json>
+bool plausible_latency(const Json& number) {
+  return number.is_number() && number.template get<double>() > 1e-9 && number.template get<double>() < 1e9;
 }
 
 /// The plans of a table; none if they are not plans of a model of so many blocks.
-VBP_FUNCTION std::optional<std::map<std::vector<Index>, double>> read_latency_plans(
-    const nlohmann::json& list, std::size_t blocks) {
+template <class Json>
+std::optional<std::map<std::vector<Index>, double>> read_latency_plans(const Json& list, std::size_t blocks) {
   if (!list.is_array()) return std::nullopt;
   std::map<std::vector<Index>, double> plans;
   for (const auto& plan : list) {
     if (!plan.is_object()) return std::nullopt;
-    const auto widths = plan.value("widths", nlohmann::json());
-    const auto share = plan.value("share", nlohmann::json());
-    const auto whole = [](const nlohmann::json& width) { return width.is_number_integer(); };
+    const auto widths = plan.value("widths", Json());
+    const auto share = plan.value("share", Json());
+    const auto whole = [](const Json& width) { return width.is_number_integer(); };
     if (!widths.is_array() || widths.size() != blocks || !std::all_of(widths.begin(), widths.end(), whole) ||
         !plausible_latency(share)) {
       return std::nullopt;
     }
-    plans[widths.get<std::vector<Index>>()] = share.get<double>();
+    plans[widths.template get<std::vector<Index>>()] = share.template get<double>();
   }
   return plans;
 }
 
 /// The table that a file's JSON holds; none if it is broken or of something else.
-VBP_FUNCTION std::optional<LatencyTable> parse_latency_table(const nlohmann::json& table,
-                                                             const nlohmann::json& key,
-                                                             const std::vector<Index>& widths) {
-  if (!table.is_object() || table.value("key", nlohmann::json()) != key ||
-      table.value("widths", nlohmann::json()) != nlohmann::json(widths)) {
+template <class Json>
+std::optional<LatencyTable> parse_latency_table(const Json& table, const Json& key,
+                                                const std::vector<Index>& widths) {
+  if (!table.is_object() || table.value("key", Json()) != key ||
+      table.value("widths", Json()) != Json(widths)) {
     return std::nullopt;
   }
-  const auto dense_ms = table.value("dense_ms", nlohmann::json());
-  const auto shares = table.value("shares", nlohmann::json());
-  const auto plans = read_latency_plans(table.value("plans", nlohmann::json()), key["hidden_widths"].size());
-  const auto plausible = [](const nlohmann::json& number) { return plausible_latency(number); };
+  const auto dense_ms = table.value("dense_ms", Json());
+  const auto shares = table.value("shares", Json());
+  const auto plans = read_latency_plans(table.value("plans", Json()), key["hidden_widths"].size());
+  const auto plausible = [](const Json& number) { return plausible_latency(number); };
   if (!plausible(dense_ms) || !shares.is_array() || shares.size() != widths.size() ||
       !std::all_of(shares.begin(), shares.end(), plausible) || !plans) {
     return std::nullopt;
   }
-  return LatencyTable{dense_ms.get<double>(), widths, shares.get<std::vector<double>>(), *plans};
+  return LatencyTable{dense_ms.template get<double>(), widths, shares.template get<std::vector<double>>(),
+                      *plans};
+}
+
+template <class Json>
+std::optional<LatencyTable> parse_latency_text(std::string_view text, const std::string& key,
+                                               const std::vector<Index>& widths) {
+  // Sorted objects: the order of the keys says nothing.
+  return parse_latency_table(Json::parse(text, nullptr, false), Json::parse(key), widths);
+}
+
+template <class Json>
+std::string latency_text(const LatencyTable& table, const std::string& key) {
+  Json plans = Json::array();
+  for (const auto& [widths, share] : table.plans) plans.push_back({{"widths", widths}, {"share", share}});
+  return Json{{"key", Json::parse(key)},
+              {"dense_ms", table.dense_ms},
+              {"widths", table.widths},
+              {"shares", table.shares},
+              {"plans", plans}}
+      .dump();
 }
 
 /// The table in a file; none if the file is missing, broken or of something else.
@@ -276,9 +307,7 @@ VBP_FUNCTION std::optional<LatencyTable> read_latency_table(const std::filesyste
     const io::MappedFile file(path);
     if (file.bytes().size() > most_bytes) return std::nullopt;
     const auto* const text = reinterpret_cast<const char*>(file.bytes().data());
-    // Sorted objects: the order of the keys says nothing.
-    return parse_latency_table(nlohmann::json::parse(text, text + file.bytes().size(), nullptr, false),
-                               nlohmann::json::parse(key), widths);
+    return parse_latency_text<nlohmann::json>({text, file.bytes().size()}, key, widths);
   } catch (const FileError&) {
     return std::nullopt;
   }
@@ -296,7 +325,8 @@ VBP_FUNCTION LatencyModel::LatencyModel(const AnyModel& dense, LatencyTableOptio
   }
   blocks_ = static_cast<double>(description.blocks.size());
   const std::vector<Index> widths = detail::widths_to_measure(description.hidden_widths);
-  key_ = detail::latency_key(*vit, description.hidden_widths, options_.batch, context_).dump();
+  key_ =
+      detail::latency_key<nlohmann::ordered_json>(*vit, description.hidden_widths, options_.batch, context_);
   const bool named = !options_.file.empty();
   file_ = named ? options_.file : detail::latency_cache_file(key_);
   std::error_code error;
@@ -325,18 +355,10 @@ VBP_FUNCTION LatencyModel::LatencyModel(const AnyModel& dense, LatencyTableOptio
 
 VBP_FUNCTION void LatencyModel::write() const {
   if (file_.empty()) return;
-  using Json = nlohmann::ordered_json;
-  Json plans = Json::array();
-  for (const auto& [widths, share] : table_.plans) plans.push_back({{"widths", widths}, {"share", share}});
-  const Json table{{"key", Json::parse(key_)},
-                   {"dense_ms", table_.dense_ms},
-                   {"widths", table_.widths},
-                   {"shares", table_.shares},
-                   {"plans", plans}};
   try {
     std::error_code error;
     if (options_.file.empty()) std::filesystem::create_directories(file_.parent_path(), error);
-    io::write_file_atomically(file_, table.dump() + "\n");
+    io::write_file_atomically(file_, detail::latency_text<nlohmann::ordered_json>(table_, key_) + "\n");
   } catch (const FileError&) {
     // A cache that cannot be written is done without.
     if (!options_.file.empty()) throw;

@@ -45,6 +45,10 @@ VBP_FUNCTION PrunerOptions pruner_options(const PruneOptions& options) {
           .exclude = options.exclude};
 }
 
+VBP_FUNCTION LatencyModel latency_model(const AnyModel& dense, LatencyTableOptions options, Context context) {
+  return LatencyModel(dense, std::move(options), std::move(context));
+}
+
 VBP_FUNCTION void require_share(const char* name, double share) {
   if (share > 0.0 && share <= 1.0) return;
   throw ValueError("a share " + shortest_text(share) + " of the " + name + " is outside (0, 1]");
@@ -52,7 +56,7 @@ VBP_FUNCTION void require_share(const char* name, double share) {
 
 }  // namespace detail
 
-VBP_FUNCTION void require_options(const PruneOptions& options) {
+VBP_FUNCTION void require_prune_options(const PruneOptions& options) {
   const int budgets = options.rate.has_value() + options.kept.has_value() + options.macs.has_value() +
                       options.parameters.has_value() + options.latency.has_value();
   if (budgets != 1) {
@@ -102,7 +106,7 @@ VBP_FUNCTION Method resolve_method(const PruneOptions& options, const PruneInput
 
 VBP_FUNCTION ModelBudget::ModelBudget(const PruneOptions& options, const AnyModel& model, Context context)
     : options_(detail::pruner_options(options)) {
-  require_options(options);
+  require_prune_options(options);
   const ModelDescription description = model.description();
   names_ = description.blocks;
   widths_ = description.hidden_widths;
@@ -110,7 +114,8 @@ VBP_FUNCTION ModelBudget::ModelBudget(const PruneOptions& options, const AnyMode
   if (options.parameters) resource_ = model.resource("parameters", &Cost::parameters);
   if (resource_) share_ = options.macs ? *options.macs : *options.parameters;
   if (options.latency) {
-    latency_.emplace(model, options.latency_table, std::move(context));
+    // From a finished model: compilers look into emplace(), and from there into the constructor it calls.
+    latency_.emplace(detail::latency_model(model, options.latency_table, std::move(context)));
     // Messages use the unit that was asked for.
     unit_ = options.latency->milliseconds ? latency_->dense_ms() : 1.0;
     unit_name_ = options.latency->milliseconds ? " ms" : " of the dense latency";
@@ -187,15 +192,22 @@ void for_each_block(const AnyModel& dense, const CalibrationResult& calibration,
 }
 
 /// Evenly spread samples of the residual stream that enters the first block.
-VBP_FUNCTION Matrix<float> some_samples(const StoredMatrix<float>& stream, Index rows_per_sample) {
+template <class T>
+Matrix<T> some_samples(const StoredMatrix<T>& stream, Index rows_per_sample) {
   const Index images = stream.rows() / rows_per_sample;
   const Index used = std::min(images, kSensitivityImages);
-  Matrix<float> some(used * rows_per_sample, stream.cols());
+  Matrix<T> some(used * rows_per_sample, stream.cols());
   for (Index i = 0; i < used; ++i) {
     some.middleRows(i * rows_per_sample, rows_per_sample) =
         stream.middleRows(i * images / used * rows_per_sample, rows_per_sample);
   }
   return some;
+}
+
+/// The variance of the outputs W x of all features together.
+template <class T>
+T total_variance(const Matrix<T>& weight, const Matrix<T>& covariance) {
+  return (weight * covariance).cwiseProduct(weight).sum();
 }
 
 /// What an error of each block's output weighs in the error of the network's.
@@ -214,8 +226,7 @@ VBP_FUNCTION std::vector<double> block_sensitivities(const AnyModel& dense,
   std::vector<double> weights;
   double variance = 0.0;
   for (std::size_t b = 0; b < rankings.size(); ++b) {
-    const Matrix<double> weight = dense.output_weight(b);
-    variance += (weight * calibration.covariance(b).covariance()).cwiseProduct(weight).sum();
+    variance += total_variance(dense.output_weight(b), calibration.covariance(b).covariance());
     weights.push_back(variance > 0.0 ? 1.0 / variance : 0.0);
   }
   return weights;
@@ -388,7 +399,7 @@ VBP_FUNCTION CompensatedModel ModelPruner::apply(const PruningPlan& plan, Compen
 
 VBP_FUNCTION PruneResult prune(AnyModel& model, const ImageSource& images, const PruneOptions& options,
                                Context context) {
-  require_options(options);
+  require_prune_options(options);
   const bool labels = images.size() > 0 && images.label(0) >= 0;
   const Method method = resolve_method(options, {.images = true, .labels = labels, .covariances = true});
   ModelBudget budget(options, model, context);
@@ -407,7 +418,7 @@ VBP_FUNCTION PruneResult prune(AnyModel& model, const ImageSource& images, const
 
 VBP_FUNCTION PruneResult prune(AnyModel& model, const CalibrationResult& calibration,
                                const PruneOptions& options, Context context) {
-  require_options(options);
+  require_prune_options(options);
   const Method method = resolve_method(options, {.images = calibration.residual_stream.rows() > 0,
                                                  .labels = !calibration.gradient.empty(),
                                                  .covariances = calibration.has_covariances()});
@@ -417,7 +428,7 @@ VBP_FUNCTION PruneResult prune(AnyModel& model, const CalibrationResult& calibra
 
 VBP_FUNCTION PruneResult prune(AnyModel& model, const std::filesystem::path& statistics,
                                const PruneOptions& options, Context context) {
-  require_options(options);
+  require_prune_options(options);
   const CalibrationResult calibration =
       load_statistics(model, statistics, {.residual_stream = true, .memory = options.memory});
   return prune(model, calibration, options, std::move(context));

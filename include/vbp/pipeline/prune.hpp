@@ -56,7 +56,7 @@ struct PruneOptions {
 };
 
 /// Throws ValueError for options that are invalid for every network.
-VBP_FUNCTION void require_options(const PruneOptions& options);
+VBP_FUNCTION void require_prune_options(const PruneOptions& options);
 
 /// The inputs of a pruning beside means and variances.
 struct PruneInputs {

@@ -10,8 +10,9 @@
 namespace vbp::inline VBP_ABI {
 
 VBP_FUNCTION AnySteps::AnySteps(AnyModel& model, Context context) {
-  std::visit([&]<class M>(M& of) { steps_.template emplace<typename M::Steps>(of, std::move(context)); },
-             model.variant());
+  std::visit(
+      [&]<class M>(M& of) -> void { steps_.template emplace<typename M::Steps>(of, std::move(context)); },
+      model.variant());
 }
 
 VBP_FUNCTION Index AnySteps::steps() const {

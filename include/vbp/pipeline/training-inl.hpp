@@ -79,7 +79,8 @@ VBP_FUNCTION std::unique_ptr<AnyTrainer> make_trainer(const AnyModel& student, c
 }
 
 VBP_FUNCTION Index activation_bytes(const AnyModel& model, Index images, bool recompute) {
-  return std::visit([&](const auto& of) { return activation_bytes(of, images, recompute); }, model.variant());
+  return std::visit([&](const auto& of) -> Index { return activation_bytes(of, images, recompute); },
+                    model.variant());
 }
 
 VBP_FUNCTION std::unique_ptr<AnyMeanGradient> make_mean_gradient(const AnyModel& model, Context context) {

@@ -22,8 +22,8 @@ TEMPLATE_TEST_CASE("a transpose of every size around the width of a vector", "[k
         for (Index j = 0; j < columns; ++j) in(i, j) = static_cast<TestType>(100 * i + j);
       }
       GuardedMatrix<TestType> out(columns, rows, rows % 4, columns % 7);
-      detail::transpose<xsimd::default_arch, TestType>(in.data(), rows, columns, in.stride(),
-                                                             out.data(), out.stride());
+      detail::transpose<xsimd::default_arch, TestType>(in.data(), rows, columns, in.stride(), out.data(),
+                                                       out.stride());
       REQUIRE(out.values() == in.values().transpose());
       REQUIRE(out.intact());
     }

@@ -147,7 +147,7 @@ Json facts_of(const SweepOptions& options, const SweepInputs& inputs) {
 
 void require_options(const SweepOptions& options) {
   if (options.resume && options.json.file.empty()) throw UsageError("--resume needs --json");
-  for (const double rate : options.rates) vbp::require_options(vbp::PruneOptions{.rate = rate});
+  for (const double rate : options.rates) vbp::require_prune_options({.rate = rate});
 }
 
 SweepInputs validate(const SweepOptions& options, const vbp::Context& context) {

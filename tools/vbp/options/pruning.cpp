@@ -187,7 +187,7 @@ vbp::PruneOptions BudgetOptions::checked() const {
   if (!options.rate && !options.kept && !options.macs && !options.parameters && !options.latency) {
     throw UsageError("one of --rate, --keep, --macs, --parameters and --latency is required");
   }
-  vbp::require_options(options);
+  vbp::require_prune_options(options);
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "vbp/core/dependent.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/core/types.hpp"
 #include "vbp/models/vit/config.hpp"
@@ -26,8 +27,10 @@ struct PatchGrid {
 namespace detail {
 
 /// The matrix [to, from] that resamples one axis with Keys' cubic kernel (a = -0.5), half-pixel centres, and
-/// the kernel stretched over all inputs that fall on an output: PyTorch's mode "bicubic" with antialias.
-inline Matrix<double> cubic_resampling(Index from, Index to) {
+/// the kernel stretched over all inputs that fall on an output: PyTorch's mode "bicubic" with antialias. T is
+/// double.
+template <class T>
+Matrix<T> cubic_resampling(Index from, Index to) {
   const auto kernel = [](double distance) {
     const double x = std::abs(distance);
     if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
@@ -36,7 +39,7 @@ inline Matrix<double> cubic_resampling(Index from, Index to) {
   };
   const double scale = static_cast<double>(from) / static_cast<double>(to);
   const double stretch = std::max(scale, 1.0);
-  Matrix<double> weights(to, from);
+  Matrix<T> weights(to, from);
   for (Index i = 0; i < to; ++i) {
     const double center = (static_cast<double>(i) + 0.5) * scale;
     for (Index k = 0; k < from; ++k) {
@@ -67,23 +70,24 @@ Matrix<T> resample_positions(const Matrix<T>& positions, Index prefix, PatchGrid
                      std::to_string(old_grid.columns) + " patches");
   }
   const Index dim = positions.cols();
-  const Matrix<double> down = detail::cubic_resampling(old_grid.rows, new_grid.rows);
-  const Matrix<double> across = detail::cubic_resampling(old_grid.columns, new_grid.columns);
-  const Matrix<double> source = positions.bottomRows(old_grid.patches()).template cast<double>();
+  using Double = detail::DoubleFor<T>;
+  const Matrix<Double> down = detail::cubic_resampling<Double>(old_grid.rows, new_grid.rows);
+  const Matrix<Double> across = detail::cubic_resampling<Double>(old_grid.columns, new_grid.columns);
+  const Matrix<Double> source = positions.bottomRows(old_grid.patches()).template cast<Double>();
 
-  Matrix<double> narrow(old_grid.rows * new_grid.columns, dim);
+  Matrix<Double> narrow(old_grid.rows * new_grid.columns, dim);
   for (Index row = 0; row < old_grid.rows; ++row) {
     narrow.middleRows(row * new_grid.columns, new_grid.columns).noalias() =
         across * source.middleRows(row * old_grid.columns, old_grid.columns);
   }
   // A row of patches is one long vector here, so that the other axis needs no transposition.
-  const Eigen::Map<const Matrix<double>> narrow_rows(narrow.data(), old_grid.rows, new_grid.columns * dim);
-  const Matrix<double> resampled = down * narrow_rows;
+  const Eigen::Map<const Matrix<Double>> narrow_rows(narrow.data(), old_grid.rows, new_grid.columns * dim);
+  const Matrix<Double> resampled = down * narrow_rows;
 
   Matrix<T> result(prefix + new_grid.patches(), dim);
   result.topRows(prefix) = positions.topRows(prefix);
   result.bottomRows(new_grid.patches()) =
-      Eigen::Map<const Matrix<double>>(resampled.data(), new_grid.patches(), dim).template cast<T>();
+      Eigen::Map<const Matrix<Double>>(resampled.data(), new_grid.patches(), dim).template cast<T>();
   return result;
 }
 
