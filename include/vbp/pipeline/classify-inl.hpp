@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "vbp/core/dependent.hpp"
 #include "vbp/core/error.hpp"
 #include "vbp/pipeline/classify.hpp"
 
@@ -17,7 +16,6 @@ namespace vbp::inline VBP_ABI {
 
 namespace detail {
 
-<<<<<<< HEAD
 /// The most likely classes of one image, by its logits.
 VBP_FUNCTION std::vector<ClassScore> best_classes(const float* logits, Index classes,
                                                   const std::vector<std::string>& names, Index top) {
@@ -25,16 +23,6 @@ VBP_FUNCTION std::vector<ClassScore> best_classes(const float* logits, Index cla
   double sum = 0.0;
   for (Index c = 0; c < classes; ++c) sum += std::exp(logits[c] - largest);
   std::vector<Index> order(static_cast<std::size_t>(classes));
-=======
-/// The best classes of one image, by its logits.
-template <class T>
-std::vector<ClassScore> best_classes(const VectorView<T>& logits, const std::vector<std::string>& names,
-                                     Index top) {
-  const Vector<DoubleFor<T>> exponentials =
-      (logits.template cast<double>().array() - logits.maxCoeff()).exp();
-  const double sum = exponentials.sum();
-  std::vector<Index> order(static_cast<std::size_t>(logits.size()));
->>>>>>> cost
   std::iota(order.begin(), order.end(), Index{0});
   const auto end = order.begin() + std::min(top, classes);
   std::partial_sort(order.begin(), end, order.end(),
@@ -47,21 +35,6 @@ std::vector<ClassScore> best_classes(const VectorView<T>& logits, const std::vec
   return best;
 }
 
-/// The same for each image.
-template <class T>
-std::vector<std::vector<ClassScore>> best_classes_of_all(const Matrix<T>& logits,
-                                                         const std::vector<std::string>& names, Index top) {
-  std::vector<std::vector<ClassScore>> classes;
-  for (Index i = 0; i < logits.rows(); ++i) {
-    const Vector<T> row = logits.row(i).transpose();
-    if (!row.allFinite()) {
-      throw ValueError("the model's output for image " + std::to_string(i) + " is not finite");
-    }
-    classes.push_back(best_classes<T>(row, names, top));
-  }
-  return classes;
-}
-
 }  // namespace detail
 
 VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model, AnyInference& inference,
@@ -71,7 +44,6 @@ VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model
     throw ValueError("a model without a classification head cannot classify");
   }
   if (options.top < 1) throw ValueError("at least one class must be asked for");
-<<<<<<< HEAD
   const Matrix<float> logits = inference(pixels);
   std::vector<std::vector<ClassScore>> classes;
   for (Index i = 0; i < logits.rows(); ++i) {
@@ -82,9 +54,6 @@ VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model
     classes.push_back(detail::best_classes(row, logits.cols(), model.class_names(), options.top));
   }
   return classes;
-=======
-  return detail::best_classes_of_all(inference(pixels), model.class_names(), options.top);
->>>>>>> cost
 }
 
 VBP_FUNCTION std::vector<std::vector<ClassScore>> classify(const AnyModel& model,

@@ -29,35 +29,19 @@ VBP_FUNCTION Index place_of_class(const float* logits, Index classes, Index labe
 }
 
 /// Adds one batch to the evaluation.
-<<<<<<< HEAD
 VBP_FUNCTION void count_hits(const Matrix<float>& logits, const io::ImageBatch& batch,
                              const std::string& model_path, Evaluation& evaluation) {
   const Index classes = logits.cols();
-=======
-template <class T>
-void count_hits(const Matrix<T>& logits, const io::ImageBatch& batch, const std::string& model_path,
-                Evaluation& evaluation) {
->>>>>>> cost
   for (Index i = 0; i < batch.size(); ++i) {
     const auto position = static_cast<std::size_t>(i);
     const float* const row = logits.data() + i * classes;
     if (!std::all_of(row, row + classes, [](float logit) { return std::isfinite(logit); })) {
       throw FileError(model_path, "its output for " + batch.paths[position].string() + " is not finite");
     }
-<<<<<<< HEAD
     const Index place = place_of_class(row, classes, batch.labels[position]);
     evaluation.correct += place < 1 ? 1 : 0;
     evaluation.hits += place < 1 ? '1' : '0';
     evaluation.correct5 += place < 5 ? 1 : 0;
-=======
-    const Index label = batch.labels[position];
-    const T own = logits(i, label);
-    Index before = (logits.row(i).array() > own).count();
-    before += (logits.row(i).head(label).array() == own).count();
-    evaluation.correct += before < 1 ? 1 : 0;
-    evaluation.hits += before < 1 ? '1' : '0';
-    evaluation.correct5 += before < 5 ? 1 : 0;
->>>>>>> cost
   }
   evaluation.images += batch.size();
 }
