@@ -69,8 +69,10 @@ using BlockType = std::remove_cvref_t<decltype(block_of(*std::ranges::begin(std:
 template <std::ranges::forward_range R>
 [[gnu::cold]] auto block_pointers(R& blocks) {
   static_assert(require_linear_gelu_linear<BlockType<R>>());
-  std::vector<decltype(std::addressof(block_of(*std::ranges::begin(blocks))))> pointers;
-  for (auto& element : blocks) pointers.push_back(std::addressof(block_of(element)));
+  using Pointer = decltype(std::addressof(block_of(*std::ranges::begin(blocks))));
+  std::vector<Pointer> pointers(static_cast<std::size_t>(std::ranges::distance(blocks)));
+  auto next = pointers.begin();
+  for (auto& element : blocks) *next++ = std::addressof(block_of(element));
   return pointers;
 }
 

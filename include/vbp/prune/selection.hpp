@@ -48,6 +48,13 @@ template <class T>
   return result;
 }
 
+template <class T>
+[[gnu::cold]] Vector<T> copy_of(const VectorView<T>& source) {
+  Vector<T> result(source.size());
+  std::copy_n(source.data(), source.size(), result.data());
+  return result;
+}
+
 }  // namespace detail
 
 /// The kept rows of a matrix, in order: W1 after pruning. Throws as require_indices does.

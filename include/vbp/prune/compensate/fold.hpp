@@ -79,7 +79,7 @@ template <class B>
 [[gnu::cold]] void shrink(B& block, std::span<const Index> kept) {
   static_assert(require_linear_gelu_linear<B>());
   require_indices(kept, hidden_width(block));
-  detail::keep(block, kept, Vector<typename B::Scalar>(VectorView<typename B::Scalar>(block.fc2_bias())));
+  detail::keep(block, kept, detail::copy_of<typename B::Scalar>(std::as_const(block).fc2_bias()));
 }
 
 /// Cuts a block to its kept neurons (ascending) and folds the means [hidden] of the others into its second

@@ -28,7 +28,7 @@ template <StatisticsRange R>
   std::size_t b = 0;
   for (const auto& seen : statistics) {
     detail::require_two_samples(names, b, seen.count());
-    scores[b++] = seen.variance().template cast<double>();
+    scores[b++] = Vector<double>(seen.variance().template cast<double>());
   }
   require_scores(names, scores);
   return scores;
