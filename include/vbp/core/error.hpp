@@ -44,16 +44,47 @@ class Cancelled : public Error {
   using Error::Error;
 };
 
+namespace error_detail {
+
+inline std::string joined(const std::string& context, const char* reason) {
+  std::string text = context;
+  text += ": ";
+  return text += reason;
+}
+
+/// Throws the ShapeError or ValueError that is being handled again, with the context in front of its message,
+/// and everything else as it is. One function, so that each use of with_context compiles to little.
+[[noreturn, gnu::cold]] inline void rethrow_with_context(const std::string& context) {
+  try {
+    throw;
+  } catch (const ShapeError& error) {
+    throw ShapeError(joined(context, error.what()));
+  } catch (const ValueError& error) {
+    throw ValueError(joined(context, error.what()));
+  }
+}
+
+/// The same as a FileError for `path`.
+[[noreturn, gnu::cold]] inline void rethrow_with_file(const std::string& path) {
+  try {
+    throw;
+  } catch (const ShapeError& error) {
+    throw FileError(path, error.what());
+  } catch (const ValueError& error) {
+    throw FileError(path, error.what());
+  }
+}
+
+}  // namespace error_detail
+
 /// Calls `work` and returns its result. If it throws a ShapeError or ValueError, throws the same kind of
 /// error with "context: " in front of the message.
 template <class Work>
 decltype(auto) with_context(const std::string& context, Work&& work) {
   try {
     return std::forward<Work>(work)();
-  } catch (const ShapeError& error) {
-    throw ShapeError(context + ": " + error.what());
-  } catch (const ValueError& error) {
-    throw ValueError(context + ": " + error.what());
+  } catch (const Error&) {
+    error_detail::rethrow_with_context(context);
   }
 }
 
@@ -63,10 +94,8 @@ template <class Work>
 decltype(auto) with_file(const std::string& path, Work&& work) {
   try {
     return std::forward<Work>(work)();
-  } catch (const ShapeError& error) {
-    throw FileError(path, error.what());
-  } catch (const ValueError& error) {
-    throw FileError(path, error.what());
+  } catch (const Error&) {
+    error_detail::rethrow_with_file(path);
   }
 }
 

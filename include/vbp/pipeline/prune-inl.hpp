@@ -210,17 +210,25 @@ T total_variance(const Matrix<T>& weight, const Matrix<T>& covariance) {
   return (weight * covariance).cwiseProduct(weight).sum();
 }
 
+/// output_sensitivities of the dense model. Steps is AnySteps; a template, as rank_blocks is, so that it is
+/// compiled only where it is used.
+template <class Steps>
+std::vector<double> measured_sensitivities(const AnyModel& dense, const CalibrationResult& calibration,
+                                           const std::vector<Ranking>& rankings, const Context& context) {
+  AnyModel model = dense;
+  Steps steps(model, context);
+  return output_sensitivities(steps, rankings, calibration.covariances(),
+                              some_samples(calibration.residual_stream, steps.rows_per_sample(0)),
+                              kSensitivityShare, context);
+}
+
 /// What an error of each block's output weighs in the error of the network's.
 VBP_FUNCTION std::vector<double> block_sensitivities(const AnyModel& dense,
                                                      const CalibrationResult& calibration,
                                                      const std::vector<Ranking>& rankings,
                                                      const Context& context) {
-  const StoredMatrix<float>& stream = calibration.residual_stream;
-  if (stream.rows() > 0) {
-    AnyModel model = dense;
-    AnySteps steps(model, context);
-    return output_sensitivities(steps, rankings, calibration.covariances(),
-                                some_samples(stream, steps.rows_per_sample(0)), kSensitivityShare, context);
+  if (calibration.residual_stream.rows() > 0) {
+    return measured_sensitivities<AnySteps>(dense, calibration, rankings, context);
   }
   // Without images the variance of the residual stream stands in: what the blocks so far have added to it.
   std::vector<double> weights;
@@ -263,8 +271,9 @@ VBP_FUNCTION std::vector<Ranking> rank_by_covariances(const AnyModel& dense,
   return weighted(std::move(rankings), weights);
 }
 
-VBP_FUNCTION std::vector<Ranking> rank_blocks(const AnyModel& dense, const CalibrationResult& calibration,
-                                              Criterion criterion, double rate, const Context& context) {
+template <class Model>
+std::vector<Ranking> rank_blocks(const Model& dense, const CalibrationResult& calibration,
+                                 Criterion criterion, double rate, const Context& context) {
   const io::Calibration& seen = calibration.calibration;
   switch (criterion) {
     case Criterion::variance:

@@ -67,10 +67,12 @@ using BlockType = std::remove_cvref_t<decltype(block_of(*std::ranges::begin(std:
 
 /// Pointers to the blocks of a range.
 template <std::ranges::forward_range R>
-auto block_pointers(R& blocks) {
+[[gnu::cold]] auto block_pointers(R& blocks) {
   static_assert(require_linear_gelu_linear<BlockType<R>>());
-  std::vector<decltype(std::addressof(block_of(*std::ranges::begin(blocks))))> pointers;
-  for (auto& element : blocks) pointers.push_back(std::addressof(block_of(element)));
+  using Pointer = decltype(std::addressof(block_of(*std::ranges::begin(blocks))));
+  std::vector<Pointer> pointers(static_cast<std::size_t>(std::ranges::distance(blocks)));
+  auto next = pointers.begin();
+  for (auto& element : blocks) *next++ = std::addressof(block_of(element));
   return pointers;
 }
 
@@ -102,7 +104,7 @@ std::pair<Index, Index> size_of(const M& matrix) {
 }
 
 template <LinearGeluLinear B>
-BlockShape shape_of(const B& block) {
+[[gnu::cold]] BlockShape shape_of(const B& block) {
   using T = typename B::Scalar;
   BlockShape shape;
   std::tie(shape.fc1_rows, shape.fc1_columns) = size_of<T>(block.fc1_weight());
@@ -114,7 +116,7 @@ BlockShape shape_of(const B& block) {
 
 /// The shapes of blocks that pointers lead to.
 template <class Pointers>
-std::vector<BlockShape> shapes_of(const Pointers& blocks) {
+[[gnu::cold]] std::vector<BlockShape> shapes_of(const Pointers& blocks) {
   std::vector<BlockShape> shapes(blocks.size());
   for (std::size_t b = 0; b < blocks.size(); ++b) shapes[b] = shape_of(std::as_const(*blocks[b]));
   return shapes;

@@ -37,13 +37,10 @@ namespace detail {
 
 VBP_FUNCTION void require_rankings(const std::vector<std::string>& names,
                                    const std::vector<Ranking>& rankings) {
-  Scores costs(rankings.size());
+  require_names_of_scores(names.size(), rankings.size());
   for (std::size_t b = 0; b < rankings.size(); ++b) {
-    const std::vector<double>& cost = rankings[b].cost;
-    costs[b].resize(static_cast<Index>(cost.size()));
-    std::copy(cost.begin(), cost.end(), costs[b].data());
+    require_block_scores(names[b], rankings[b].cost.data(), rankings[b].cost.size());
   }
-  require_scores(names, costs);
   for (std::size_t b = 0; b < rankings.size(); ++b) {
     if (rankings[b].order.size() != rankings[b].cost.size()) {
       throw_shape_error({names[b], ": a ranking of ", rankings[b].order.size(), " neurons and ",

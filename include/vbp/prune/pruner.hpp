@@ -28,20 +28,20 @@ class VariancePruner {
   /// Which neurons stay, by the statistics of the blocks' hidden activations. Throws as plan_from_scores and
   /// variance_scores do.
   template <StatisticsRange R>
-  PruningPlan plan(const std::vector<std::string>& names, const R& statistics) const {
+  [[gnu::cold]] PruningPlan plan(const std::vector<std::string>& names, const R& statistics) const {
     return plan_from_scores(names, variance_scores(statistics, names), options_);
   }
 
   /// The same for blocks named blocks.0, blocks.1, ...
   template <StatisticsRange R>
-  PruningPlan plan(const R& statistics) const {
+  [[gnu::cold]] PruningPlan plan(const R& statistics) const {
     return plan(numbered_blocks(detail::length_of(statistics)), statistics);
   }
 
   /// Carries out a plan on a range of blocks, or of pointers to them: fold_and_shrink_blocks, or without mean
   /// shift shrink_blocks.
   template <StatisticsRange R, std::ranges::forward_range Blocks>
-  void apply(const PruningPlan& plan, const R& statistics, Blocks&& blocks) const {
+  [[gnu::cold]] void apply(const PruningPlan& plan, const R& statistics, Blocks&& blocks) const {
     if (options_.mean_shift) {
       fold_and_shrink_blocks(plan, statistics, blocks);
     } else {

@@ -30,6 +30,14 @@ VBP_FUNCTION void require_samples_of_variance(std::int64_t count) {
   throw_value_error({"a variance needs two samples, there are ", count});
 }
 
+/// In place of a ThreadPool where there is none: a program without threads then compiles no pool.
+struct CallingThread {
+  template <class Body>
+  void parallel_for(Index count, const Body& body) const {
+    for (Index i = 0; i < count; ++i) body(i);
+  }
+};
+
 /// Joins the moments of two sets of samples, b into a.
 template <class T>
 void join_moments(std::int64_t count_a, T& mean_a, T& m2_a, std::int64_t count_b, T mean_b, T m2_b) noexcept {
@@ -91,18 +99,30 @@ Vector<T> Statistics<T>::variance() const {
 }
 
 template <std::floating_point T>
-void Statistics<T>::add(const MatrixView<float>& samples, ThreadPool* pool) {
+void Statistics<T>::add(const MatrixView<float>& samples) {
+  detail::CallingThread alone;
+  add_rows<float>(samples, alone);
+}
+
+template <std::floating_point T>
+void Statistics<T>::add(const MatrixView<double>& samples) {
+  detail::CallingThread alone;
+  add_rows<double>(samples, alone);
+}
+
+template <std::floating_point T>
+void Statistics<T>::add(const MatrixView<float>& samples, ThreadPool& pool) {
   add_rows<float>(samples, pool);
 }
 
 template <std::floating_point T>
-void Statistics<T>::add(const MatrixView<double>& samples, ThreadPool* pool) {
+void Statistics<T>::add(const MatrixView<double>& samples, ThreadPool& pool) {
   add_rows<double>(samples, pool);
 }
 
 template <std::floating_point T>
-template <class S>
-void Statistics<T>::add_rows(const MatrixView<S>& rows, ThreadPool* pool) {
+template <class S, class Pool>
+void Statistics<T>::add_rows(const MatrixView<S>& rows, Pool& pool) {
   detail::require_features(rows.cols(), features(), "statistics");
   if (rows.rows() == 0) return;
   Vector<T> mean = mean_;
@@ -113,11 +133,7 @@ void Statistics<T>::add_rows(const MatrixView<S>& rows, ThreadPool* pool) {
     const Index columns = std::min(kPieceColumns, features() - begin);
     reduce(rows, begin, columns, mean.data() + begin, m2.data() + begin);
   };
-  if (pool != nullptr) {
-    pool->parallel_for(pieces, reduce_piece);
-  } else {
-    for (Index piece = 0; piece < pieces; ++piece) reduce_piece(piece);
-  }
+  pool.parallel_for(pieces, reduce_piece);
   for (Index j = 0; j < features(); ++j) {
     if (!std::isfinite(mean.data()[j]) || !std::isfinite(m2.data()[j])) {
       detail::refuse_feature(rows, j, "variance");

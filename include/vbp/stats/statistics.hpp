@@ -35,13 +35,13 @@ class Statistics {
   /// infinite (or its square overflows T); nothing is added then.
   template <class Derived>
   void observe(const Eigen::DenseBase<Derived>& samples) {
-    add(detail::samples_view(samples), nullptr);
+    add(detail::samples_view(samples));
   }
 
   /// The same, with the features divided among the threads of `pool`: bit for bit the same result.
   template <class Derived>
   void observe(const Eigen::DenseBase<Derived>& samples, ThreadPool& pool) {
-    add(detail::samples_view(samples), &pool);
+    add(detail::samples_view(samples), pool);
   }
 
   /// Adds what another instance has seen; throws ShapeError if it has another number of features.
@@ -65,10 +65,12 @@ class Statistics {
   static constexpr Index kPieceColumns = 128;
 
   /// See observe; without a pool on the calling thread alone.
-  void add(const MatrixView<float>& samples, ThreadPool* pool);
-  void add(const MatrixView<double>& samples, ThreadPool* pool);
-  template <class S>
-  void add_rows(const MatrixView<S>& rows, ThreadPool* pool);
+  void add(const MatrixView<float>& samples);
+  void add(const MatrixView<double>& samples);
+  void add(const MatrixView<float>& samples, ThreadPool& pool);
+  void add(const MatrixView<double>& samples, ThreadPool& pool);
+  template <class S, class Pool>
+  void add_rows(const MatrixView<S>& rows, Pool& pool);
   /// Adds `columns` columns of samples from `begin` on to their mean and m2.
   template <class S>
   void reduce(const MatrixView<S>& rows, Index begin, Index columns, T* mean, T* m2) const noexcept;

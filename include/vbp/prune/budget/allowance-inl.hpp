@@ -59,6 +59,15 @@ VBP_FUNCTION Index requested_removals(const PrunerOptions& options, Index total)
 
 namespace detail {
 
+/// Whether the name is among the first `count` names.
+VBP_FUNCTION [[gnu::cold]] bool is_among(const std::string& name, const std::vector<std::string>& names,
+                                         std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (names[i] == name) return true;
+  }
+  return false;
+}
+
 /// Throws the ValueError of a name that no block has.
 VBP_FUNCTION [[noreturn, gnu::cold]] void refuse_block_name(const std::string& name,
                                                             const std::vector<std::string>& names) {
@@ -79,19 +88,17 @@ VBP_FUNCTION std::vector<Allowance> allowances(const std::vector<std::string>& n
   if (names.size() != widths.size()) {
     throw_shape_error({names.size(), " names for ", widths.size(), " blocks"});
   }
-  for (auto name = names.begin(); name != names.end(); ++name) {
-    if (std::find(names.begin(), name, *name) != name) throw_value_error({"two blocks are named ", *name});
+  for (std::size_t b = 0; b < names.size(); ++b) {
+    if (detail::is_among(names[b], names, b)) throw_value_error({"two blocks are named ", names[b]});
   }
   for (const std::string& name : options.exclude) {
-    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    detail::refuse_block_name(name, names);
+    if (!detail::is_among(name, names, names.size())) detail::refuse_block_name(name, names);
   }
   std::vector<Allowance> result(names.size());
   for (std::size_t b = 0; b < names.size(); ++b) {
     Allowance& block = result[b];
     block.width = widths[b];
-    if (std::find(options.exclude.begin(), options.exclude.end(), names[b]) != options.exclude.end())
-      continue;
+    if (detail::is_among(names[b], options.exclude, options.exclude.size())) continue;
     block.most = std::max<Index>(0, widths[b] - options.min_width);
     if (options.max_width) block.least = std::max<Index>(0, widths[b] - *options.max_width);
   }

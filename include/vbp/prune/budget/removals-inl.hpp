@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -93,21 +92,22 @@ VBP_FUNCTION std::optional<std::vector<Index>> cheapest_cuts(const std::vector<s
   if (unit == 0) unit = 1;
   const Index capacity = std::min(removals, most) / unit;
 
-  // cost[s]: the least cost of removing s units from the blocks b and above; pick[b][s]: block b's cut there.
+  // cost[s]: the least cost of removing s units from the blocks b and above; pick[b * states + s]: block b's
+  // cut there.
   constexpr double kUnreachable = std::numeric_limits<double>::infinity();
   const auto states = static_cast<std::size_t>(capacity) + 1;
   std::vector<double> cost(states, kUnreachable), next(states);
   cost[0] = 0.0;
-  std::vector<std::vector<std::uint32_t>> pick(cuts.size(), std::vector<std::uint32_t>(states));
+  std::vector<Index> pick(cuts.size() * states);
   for (std::size_t b = cuts.size(); b-- > 0;) {
-    std::fill(next.begin(), next.end(), kUnreachable);
+    for (double& least : next) least = kUnreachable;
     for (std::size_t c = 0; c < cuts[b].size(); ++c) {
       const auto step = static_cast<std::size_t>(cuts[b][c].removed / unit);
       for (std::size_t s = step; s < states; ++s) {
         const double sum = cost[s - step] + cuts[b][c].cost;
         if (sum > next[s]) continue;
         next[s] = sum;
-        pick[b][s] = static_cast<std::uint32_t>(c);
+        pick[b * states + s] = static_cast<Index>(c);
       }
     }
     cost.swap(next);
@@ -120,7 +120,8 @@ VBP_FUNCTION std::optional<std::vector<Index>> cheapest_cuts(const std::vector<s
 
   std::vector<Index> removed;
   for (std::size_t b = 0; b < cuts.size(); ++b) {
-    removed.push_back(cuts[b][pick[b][state]].removed);
+    const auto picked = static_cast<std::size_t>(pick[b * states + state]);
+    removed.push_back(cuts[b][picked].removed);
     state -= static_cast<std::size_t>(removed.back() / unit);
   }
   return removed;

@@ -1,6 +1,7 @@
 #pragma once
 /// Mean-shift compensation and the cutting of blocks (VBP, section 3.3), on plain Eigen matrices and on whole
-/// blocks. Everything is checked before anything is written.
+/// blocks. Everything is checked before anything is written. Blocks are cut once: the functions are cold, as
+/// those of plan.hpp are.
 
 #include <cstddef>
 #include <cstdint>
@@ -46,18 +47,18 @@ namespace detail {
 
 /// Cuts a block to the kept neurons and gives it this second bias; the caller has checked all of it.
 template <LinearGeluLinear B>
-void keep(B& block, std::span<const Index> kept, Vector<typename B::Scalar> fc2_bias) {
-  using View = MatrixView<typename B::Scalar>;
+[[gnu::cold]] void keep(B& block, std::span<const Index> kept, Vector<typename B::Scalar> fc2_bias) {
+  using T = typename B::Scalar;
   // Views of what a member returns by value live until the end of this one expression.
-  block.set_weights(select_rows(View(std::as_const(block).fc1_weight()), kept),
-                    select(VectorView<typename B::Scalar>(std::as_const(block).fc1_bias()), kept),
-                    select_columns(View(std::as_const(block).fc2_weight()), kept), std::move(fc2_bias));
+  block.set_weights(rows_of<T>(std::as_const(block).fc1_weight(), kept),
+                    elements_of<T>(std::as_const(block).fc1_bias(), kept),
+                    columns_of<T>(std::as_const(block).fc2_weight(), kept), std::move(fc2_bias));
 }
 
 /// The second bias of a block after mean shift.
 template <LinearGeluLinear B>
-Vector<typename B::Scalar> folded_bias_of(const B& block, const VectorView<double>& mean,
-                                          std::span<const Index> kept) {
+[[gnu::cold]] Vector<typename B::Scalar> folded_bias_of(const B& block, const VectorView<double>& mean,
+                                                        std::span<const Index> kept) {
   return folded_bias<typename B::Scalar>(block.fc2_weight(), block.fc2_bias(), mean,
                                          complement(kept, mean.size()));
 }
@@ -75,16 +76,17 @@ VBP_FUNCTION [[gnu::cold]] void require_finite_bias(const std::string& name, con
 /// Cuts a block to its kept neurons (ascending) and compensates nothing. Throws ShapeError where the block's
 /// shapes do not fit together, ValueError on bad indices; the block is then unchanged.
 template <class B>
-void shrink(B& block, std::span<const Index> kept) {
+[[gnu::cold]] void shrink(B& block, std::span<const Index> kept) {
   static_assert(require_linear_gelu_linear<B>());
   require_indices(kept, hidden_width(block));
-  detail::keep(block, kept, Vector<typename B::Scalar>(VectorView<typename B::Scalar>(block.fc2_bias())));
+  detail::keep(block, kept, detail::copy_of<typename B::Scalar>(std::as_const(block).fc2_bias()));
 }
 
 /// Cuts a block to its kept neurons (ascending) and folds the means [hidden] of the others into its second
 /// bias. Throws as shrink and fold_means do; the block is then unchanged.
 template <class B, class Mean>
-void fold_and_shrink(B& block, std::span<const Index> kept, const Eigen::MatrixBase<Mean>& mean) {
+[[gnu::cold]] void fold_and_shrink(B& block, std::span<const Index> kept,
+                                   const Eigen::MatrixBase<Mean>& mean) {
   static_assert(require_linear_gelu_linear<B>());
   using T = typename B::Scalar;
   const std::vector<Index> pruned = complement(kept, hidden_width(block));
@@ -97,7 +99,7 @@ void fold_and_shrink(B& block, std::span<const Index> kept, const Eigen::MatrixB
 /// blocks or of pointers to them, in the plan's order. Everything is checked before the first block changes;
 /// throws ShapeError or ValueError, naming the block.
 template <std::ranges::forward_range Blocks>
-void shrink_blocks(const PruningPlan& plan, Blocks&& blocks) {
+[[gnu::cold]] void shrink_blocks(const PruningPlan& plan, Blocks&& blocks) {
   const auto pointers = detail::block_pointers(blocks);
   detail::require_plan_fits(plan, detail::shapes_of(pointers));
   for (std::size_t b = 0; b < pointers.size(); ++b) shrink(*pointers[b], plan.blocks[b].kept);
@@ -107,7 +109,7 @@ void shrink_blocks(const PruningPlan& plan, Blocks&& blocks) {
 /// mean-shift compensation. The statistics come in the order of the blocks, whatever criterion made the plan.
 /// Everything is checked before the first block changes; throws ShapeError or ValueError, naming the block.
 template <StatisticsRange R, std::ranges::forward_range Blocks>
-void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks&& blocks) {
+[[gnu::cold]] void fold_and_shrink_blocks(const PruningPlan& plan, const R& statistics, Blocks&& blocks) {
   const auto pointers = detail::block_pointers(blocks);
   detail::require_plan_fits(plan, detail::shapes_of(pointers));
   detail::require_one_per_block(detail::length_of(statistics), "statistics", pointers.size());

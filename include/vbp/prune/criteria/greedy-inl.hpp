@@ -122,10 +122,10 @@ class Elimination {
   Columns weights_;  ///< [left, out]
 };
 
-}  // namespace detail
-
-VBP_FUNCTION Ranking backward_elimination(Matrix<double> covariance, const Matrix<double>& weight,
-                                          const GreedyOptions& options, Context context) {
+/// See backward_elimination; T is double.
+template <class T>
+Ranking eliminate(Matrix<T> covariance, const Matrix<T>& weight, const GreedyOptions& options,
+                  Context context) {
   const Index hidden = covariance.rows();
   if (covariance.cols() != hidden || weight.cols() != hidden || hidden == 0) {
     throw_shape_error({"a covariance of [", hidden, ", ", covariance.cols(), "] for a weight of [",
@@ -139,9 +139,16 @@ VBP_FUNCTION Ranking backward_elimination(Matrix<double> covariance, const Matri
   const double scale = covariance.trace() / static_cast<double>(hidden);
   covariance.diagonal().array() += scale > 0.0 ? options.lambda * scale : 1.0;
   Ranking ranking;
-  detail::Elimination<double> elimination(covariance, weight, options.drift, std::move(context));
+  Elimination<T> elimination(covariance, weight, options.drift, std::move(context));
   while (elimination.size() > 0) elimination.remove_block(ranking);
   return ranking;
+}
+
+}  // namespace detail
+
+VBP_FUNCTION Ranking backward_elimination(Matrix<double> covariance, const Matrix<double>& weight,
+                                          const GreedyOptions& options, Context context) {
+  return detail::eliminate<double>(std::move(covariance), weight, options, std::move(context));
 }
 
 }  // namespace vbp::inline VBP_ABI

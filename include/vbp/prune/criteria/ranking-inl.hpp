@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -16,12 +15,15 @@ VBP_FUNCTION std::vector<Ranking> rankings_of(const Scores& scores) {
     const double* const score = scores[b].data();
     std::vector<Index>& order = rankings[b].order;
     order.resize(static_cast<std::size_t>(scores[b].size()));
-    std::iota(order.begin(), order.end(), Index{0});
-    std::sort(order.begin(), order.end(), [score](Index i, Index j) {
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Index>(i);
+    const auto before = [score](Index i, Index j) {
       if (score[i] < score[j] || score[j] < score[i]) return score[i] < score[j];
       const bool is_number = score[i] == score[i], other_is_number = score[j] == score[j];
       return is_number == other_is_number ? i < j : is_number;  // NaN last
-    });
+    };
+    // The order is the same as std::sort's, which takes three times as long to compile.
+    std::make_heap(order.begin(), order.end(), before);
+    std::sort_heap(order.begin(), order.end(), before);
     rankings[b].cost.resize(order.size());
     for (std::size_t i = 0; i < order.size(); ++i) rankings[b].cost[i] = score[order[i]];
   }

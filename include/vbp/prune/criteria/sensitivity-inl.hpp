@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "vbp/core/dependent.hpp"
 #include "vbp/core/message.hpp"
 #include "vbp/kernels/workspace.hpp"
 #include "vbp/prune/compensate/refit.hpp"
@@ -44,17 +45,17 @@ double squared_distance(const Matrix<T>& a, const Matrix<T>& b) {
 }
 
 /// Runs a step with its block cut to `kept` and refitted, then restores the block.
-VBP_FUNCTION void run_pruned(AnyResidualNetwork& network, Index step, const std::vector<Index>& kept,
-                             const BlockMoments& moments, const Matrix<float>& stream, Matrix<float>& pruned,
-                             kernels::Workspace<double>& workspace) {
-  const Matrix<double> w1 = network.weight(step, 0), w2 = network.weight(step, 1);
-  const Vector<double> b1 = network.bias(step, 0), b2 = network.bias(step, 1);
+template <class T>
+void run_pruned(AnyResidualNetwork& network, Index step, const std::vector<Index>& kept,
+                const BlockMoments& moments, const Matrix<T>& stream, Matrix<T>& pruned,
+                kernels::Workspace<double>& workspace) {
+  const Matrix<DoubleFor<T>> w1 = network.weight(step, 0), w2 = network.weight(step, 1);
+  const Vector<DoubleFor<T>> b1 = network.bias(step, 0), b2 = network.bias(step, 1);
   const LinearFit fit = refit(w2, b2, moments.mean, moments.covariance, kept, {}, workspace);
   network.shrink_block(step, kept);
   network.set_layer(step, 1, fit.weight, fit.bias);
   network.run(step, stream, pruned);
-  network.set_block(step, in_single<float>(w1), in_single<float>(b1), in_single<float>(w2),
-                    in_single<float>(b2));
+  network.set_block(step, in_single<T>(w1), in_single<T>(b1), in_single<T>(w2), in_single<T>(b2));
 }
 
 VBP_FUNCTION std::vector<double> sensitivities_of(AnyResidualNetwork& network,

@@ -23,12 +23,12 @@ VBP_FUNCTION [[gnu::cold]] void require_two_samples(const std::vector<std::strin
 /// The variance of each neuron's activation, M2 / (n - 1), neither divided by a layer's mean nor weighted.
 /// Throws ValueError, naming the block, for fewer than two samples and for a variance that is not finite.
 template <StatisticsRange R>
-Scores variance_scores(const R& statistics, const std::vector<std::string>& names) {
+[[gnu::cold]] Scores variance_scores(const R& statistics, const std::vector<std::string>& names) {
   Scores scores(detail::length_of(statistics));
   std::size_t b = 0;
   for (const auto& seen : statistics) {
     detail::require_two_samples(names, b, seen.count());
-    scores[b++] = seen.variance().template cast<double>();
+    scores[b++] = Vector<double>(seen.variance().template cast<double>());
   }
   require_scores(names, scores);
   return scores;
@@ -36,7 +36,7 @@ Scores variance_scores(const R& statistics, const std::vector<std::string>& name
 
 /// The same for blocks named blocks.0, blocks.1, ...
 template <StatisticsRange R>
-Scores variance_scores(const R& statistics) {
+[[gnu::cold]] Scores variance_scores(const R& statistics) {
   return variance_scores(statistics, numbered_blocks(detail::length_of(statistics)));
 }
 
