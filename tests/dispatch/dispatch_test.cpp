@@ -81,10 +81,10 @@ TEST_CASE("every architecture gives the same logits") {
   const vbp::Matrix<float> images = vbp_test::gaussian<float>(4, 3, config.image_elements());
   // In double the kernels use the standard library's exp and erfc, so this is an independent result.
   vbp::kernels::select_architecture("");
-  vbp::VitInference<double> exact(vbp::cast<double>(model), {.threads = 1});
+  vbp::VitInference<double> exact(vbp::cast<double>(model), vbp::Context(1));
   const vbp::Matrix<double> expected = exact(vbp::Matrix<double>(images.cast<double>()));
   for_each_architecture([&] {
-    vbp::VitInference<float> inference(model, {.threads = 2});
+    vbp::VitInference<float> inference(model, vbp::Context(2));
     const vbp::Matrix<double> logits = inference(images).cast<double>();
     CHECK((logits - expected).cwiseAbs().maxCoeff() <= 1e-5 * expected.cwiseAbs().maxCoeff());
   });

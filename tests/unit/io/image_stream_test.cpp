@@ -1,3 +1,4 @@
+#include "vbp/io/decode.hpp"
 #include "vbp/io/image_stream.hpp"
 
 #include <algorithm>
