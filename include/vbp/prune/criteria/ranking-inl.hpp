@@ -21,7 +21,7 @@ VBP_FUNCTION std::vector<Ranking> rankings_of(const Scores& scores) {
       const bool is_number = score[i] == score[i], other_is_number = score[j] == score[j];
       return is_number == other_is_number ? i < j : is_number;  // NaN last
     };
-    // The order is the same as std::sort's, which takes three times as long to compile.
+    // The order is the same as std::sort's, which is more code to compile.
     std::make_heap(order.begin(), order.end(), before);
     std::sort_heap(order.begin(), order.end(), before);
     rankings[b].cost.resize(order.size());
