@@ -1,4 +1,3 @@
-#include "vbp/io/decode.hpp"
 #include "vbp/io/image_stream.hpp"
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "support/catch.hpp"
 #include "support/ppm.hpp"
 #include "support/shared.hpp"
+#include "vbp/io/decode.hpp"
 
 namespace {
 
