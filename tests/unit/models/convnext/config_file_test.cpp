@@ -25,7 +25,7 @@ struct File {
 
 }  // namespace
 
-TEST_CASE("a configuration file gives a ConvNeXt's shape") {
+TEST_CASE("a configuration file gives a ConvNeXt's shape", "[convnext][config_file]") {
   const File file(R"({"architecture": "mine", "image_size": 32, "patch_size": 2, "dims": [8, 12],
     "depths": [1, 2], "activation": "gelu_tanh", "global_pool": "avg", "layer_scale": false,
     "layer_norm_eps": 1e-5, "mean": 0.5, "class_names": ["a", "b"]})");
@@ -54,7 +54,7 @@ TEST_CASE("a configuration file gives a ConvNeXt's shape") {
   CHECK_FALSE(keys.contains("depth"));
 }
 
-TEST_CASE("configuration files that make no ConvNeXt are refused with the key") {
+TEST_CASE("configuration files that make no ConvNeXt are refused with the key", "[convnext][config_file]") {
   const auto refused = [](const std::string& text, const std::string& part) {
     INFO(text);
     CHECK_THROWS_WITH(File(text).load(), Contains(part));

@@ -26,7 +26,7 @@ struct File {
 
 }  // namespace
 
-TEST_CASE("a configuration file gives a Swin Transformer's shape") {
+TEST_CASE("a configuration file gives a Swin Transformer's shape", "[swin][config_file]") {
   const File file(R"({"image_size": 32, "patch_size": 2, "dims": [8, 12], "depths": [1, 2],
     "num_heads": [2, 3], "window_size": 4, "qkv_bias": false, "pad_before_shift": true,
     "layer_norm_eps": 1e-6, "num_classes": 3})");
@@ -49,7 +49,7 @@ TEST_CASE("a configuration file gives a Swin Transformer's shape") {
   CHECK(changed.model.config.hidden_widths == std::vector<Index>{7, 7, 7});
 }
 
-TEST_CASE("configuration files that make no Swin Transformer are refused with the key") {
+TEST_CASE("configuration files that make no Swin Transformer are refused with the key", "[swin][config_file]") {
   const auto refused = [](const std::string& text, const std::string& part) {
     INFO(text);
     CHECK_THROWS_WITH(File(text).load(), Contains(part));

@@ -26,7 +26,7 @@ struct ConfigFile {
 
 }  // namespace
 
-TEST_CASE("a configuration file gives shape, preprocessing and classes") {
+TEST_CASE("a configuration file gives shape, preprocessing and classes", "[vit][config_file]") {
   const ConfigFile file(R"({"architecture": "mine", "image_size": 32, "patch_size": 8, "dim": 24, "depth": 3,
     "num_heads": 4, "activation": "gelu_tanh", "global_pool": "avg", "class_token": false, "norm": false,
     "fc_norm": true, "layer_scale": true, "qkv_bias": false, "layer_norm_eps": 1e-5, "mean": [0.5],
@@ -58,7 +58,7 @@ TEST_CASE("a configuration file gives shape, preprocessing and classes") {
   CHECK(checkpoint.preprocessing.std[1] == 0.2);
 }
 
-TEST_CASE("hidden widths are one for all blocks, or one a block") {
+TEST_CASE("hidden widths are one for all blocks, or one a block", "[vit][config_file]") {
   const std::string start = R"({"dim": 8, "num_heads": 2, "patch_size": 16, )";
   CHECK(ConfigFile(start + R"("depth": 2, "hidden_widths": 5})").load().model.config.hidden_widths ==
         std::vector<Index>{5, 5});
@@ -68,7 +68,7 @@ TEST_CASE("hidden widths are one for all blocks, or one a block") {
                     Contains("hidden_widths"));
 }
 
-TEST_CASE("configuration files that make no network are refused with the key") {
+TEST_CASE("configuration files that make no network are refused with the key", "[vit][config_file]") {
   const auto refused = [](const std::string& text, const std::string& part) {
     INFO(text);
     CHECK_THROWS_WITH(ConfigFile(text).load(), Contains(part));
