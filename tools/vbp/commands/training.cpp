@@ -183,11 +183,11 @@ class TrainingWork {
 
   void log_step(const vbp::FinetuneStep& step) {
     epoch_ = step.epoch;
-    log_->write(json_of(step));
+    log_->write(tool::json_of(step));
   }
 
   void log_epoch(const vbp::FinetuneEpoch& epoch) {
-    log_->write(json_of(epoch));
+    log_->write(tool::json_of(epoch));
     context_.clear_progress();
     print_epoch(epoch);
     draw_curve(files_.log, files_.curve, inputs_.training.epochs);
@@ -213,7 +213,7 @@ void report(const TrainingCommand& command, const TrainingInputs& inputs, const 
   json["settings"] = inputs.settings;
   json["threads"] = threads;
   json["bytes"] = result.bytes;
-  json["last_epoch"] = result.last_epoch ? json_of(*result.last_epoch) : Json();
+  json["last_epoch"] = result.last_epoch ? tool::json_of(*result.last_epoch) : Json();
   report_failures(result.failures, json);
   command.json.write(json);
   std::cout << left_out(result.failures.size()) << "written: "
