@@ -106,10 +106,11 @@ ExplainInputs validate(const ExplainOptions& options) {
   if (!options.source.statistics.empty()) {
     inputs.statistics = vbp::load_statistics(inputs.dense, options.source.statistics);
     inputs.criterion =
-        method_of(inputs.options, {.covariances = inputs.statistics->has_covariances()}).criterion;
+        tool::method_of(inputs.options, {.covariances = inputs.statistics->has_covariances()}).criterion;
     return inputs;
   }
-  const vbp::Method method = method_of(inputs.options, {.images = true, .labels = true, .covariances = true});
+  const vbp::Method method =
+      tool::method_of(inputs.options, {.images = true, .labels = true, .covariances = true});
   inputs.criterion = method.criterion;
   inputs.images = list_images(options.source.calibrate, options.source.limit,
                               method.needs_labels() ? &inputs.dense : nullptr);

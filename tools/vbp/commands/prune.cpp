@@ -84,7 +84,7 @@ std::vector<fs::path> require_outputs(const PruneCommand& command) {
 void choose_source(const PruneCommand& command, const std::vector<fs::path>& outputs,
                    const vbp::Context& context, PruneInputs& inputs) {
   if (command.source.statistics.empty()) {
-    inputs.method = method_of(inputs.options, {.images = true, .labels = true, .covariances = true});
+    inputs.method = tool::method_of(inputs.options, {.images = true, .labels = true, .covariances = true});
     inputs.images = list_images(command.source.calibrate, command.source.limit,
                                 inputs.method.needs_labels() ? &inputs.dense : nullptr);
     if (inputs.evaluation) {
@@ -99,7 +99,7 @@ void choose_source(const PruneCommand& command, const std::vector<fs::path>& out
   if (inputs.evaluation) {
     vbp::require_disjoint(inputs.evaluation->source, inputs.statistics->calibration.images, context);
   }
-  inputs.method = method_of(inputs.options, {.covariances = inputs.statistics->has_covariances()});
+  inputs.method = tool::method_of(inputs.options, {.covariances = inputs.statistics->has_covariances()});
 }
 
 PruneInputs validate(const PruneCommand& command, const vbp::Context& context) {
