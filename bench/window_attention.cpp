@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common.hpp"
+#include "vbp/kernels/attention.hpp"
 
 int main(int argc, char** argv) {
   vbp::kernels::select_architecture_by_environment();
