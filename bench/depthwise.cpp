@@ -3,6 +3,7 @@
 /// the same convolution.
 
 #include "vbp/kernels/depthwise.hpp"
+#include "vbp/kernels/depthwise_backward.hpp"
 
 #include <string>
 
