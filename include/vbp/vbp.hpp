@@ -112,6 +112,7 @@
 #include "vbp/pipeline/inference.hpp"
 #include "vbp/pipeline/latency.hpp"
 #include "vbp/pipeline/prune.hpp"
+#include "vbp/pipeline/seconds.hpp"
 #include "vbp/pipeline/steps.hpp"
 #include "vbp/pipeline/training.hpp"
 #include "vbp/pipeline/version.hpp"

@@ -1,6 +1,7 @@
 #include <array>
 #include <cstddef>
 
+#include <vbp/core/error.hpp>
 #include <vbp/io/decode.hpp>
 
 int main() {
