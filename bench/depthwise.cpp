@@ -3,11 +3,11 @@
 /// the same convolution.
 
 #include "vbp/kernels/depthwise.hpp"
-#include "vbp/kernels/depthwise_backward.hpp"
 
 #include <string>
 
 #include "common.hpp"
+#include "vbp/kernels/depthwise_backward.hpp"
 
 int main(int argc, char** argv) {
   vbp::kernels::select_architecture_by_environment();

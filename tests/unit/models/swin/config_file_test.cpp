@@ -49,7 +49,8 @@ TEST_CASE("a configuration file gives a Swin Transformer's shape", "[swin][confi
   CHECK(changed.model.config.hidden_widths == std::vector<Index>{7, 7, 7});
 }
 
-TEST_CASE("configuration files that make no Swin Transformer are refused with the key", "[swin][config_file]") {
+TEST_CASE("configuration files that make no Swin Transformer are refused with the key",
+          "[swin][config_file]") {
   const auto refused = [](const std::string& text, const std::string& part) {
     INFO(text);
     CHECK_THROWS_WITH(File(text).load(), Contains(part));
